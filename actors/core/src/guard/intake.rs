@@ -1,0 +1,153 @@
+//! The counted bound in front of all lanes together; an actix mailbox is none.
+
+use std::sync::{
+    Arc,
+    atomic::{
+        AtomicU8, AtomicU64, AtomicUsize,
+        Ordering::{AcqRel, Acquire, Relaxed, Release},
+    },
+};
+
+use serde::Serialize;
+use tokio::sync::Notify;
+
+use super::Guard;
+use crate::error::RejectionReason;
+
+/// Whether new calls are taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Admission {
+    /// They are.
+    Open,
+    /// Not any more; those under way are finished.
+    Draining,
+    /// Not any more; nothing is under way.
+    Stopped,
+}
+
+/// Counts calls in and out.
+pub(super) struct Intake {
+    count: AtomicUsize,
+    limit: AtomicUsize,
+    admission: AtomicU8,
+    admitted: AtomicU64,
+    refused: AtomicU64,
+    abandoned: AtomicU64,
+    emptied: Notify,
+}
+
+/// The place of one admitted call; dropping it gives the place back.
+#[derive(Debug)]
+pub struct Ticket {
+    guard: Arc<Guard>,
+    settled: bool,
+}
+
+impl Ticket {
+    /// Notes that the call ended with an answer, so that dropping the ticket does not count it as abandoned.
+    pub fn settle(mut self) {
+        self.settled = true;
+    }
+
+    /// Returns the guard that let the call in.
+    #[must_use]
+    pub fn guard(&self) -> &Arc<Guard> {
+        &self.guard
+    }
+}
+
+impl Drop for Ticket {
+    fn drop(&mut self) {
+        let intake = &self.guard.intake;
+        if !self.settled {
+            intake.abandoned.fetch_add(1, Relaxed);
+        }
+        if intake.count.fetch_sub(1, AcqRel) == 1 && intake.admission.load(Acquire) != Admission::Open as u8 {
+            intake.emptied.notify_waiters();
+        }
+    }
+}
+
+impl Intake {
+    pub(super) fn new(limit: usize) -> Self {
+        Self {
+            count: AtomicUsize::new(0),
+            limit: AtomicUsize::new(limit),
+            admission: AtomicU8::new(Admission::Open as u8),
+            admitted: AtomicU64::new(0),
+            refused: AtomicU64::new(0),
+            abandoned: AtomicU64::new(0),
+            emptied: Notify::new(),
+        }
+    }
+
+    pub(super) fn enter(&self, guard: &Arc<Guard>) -> Result<Ticket, RejectionReason> {
+        let limit = self.limit.load(Relaxed);
+        // Count first, look afterwards: whoever drains sees either the count or makes us see the closed door.
+        let before = self.count.fetch_add(1, AcqRel);
+        let reason = match self.admission() {
+            Admission::Open if before < limit => {
+                self.admitted.fetch_add(1, Relaxed);
+                return Ok(Ticket { guard: Arc::clone(guard), settled: false });
+            }
+            Admission::Open => RejectionReason::Full { limit },
+            Admission::Draining => RejectionReason::Draining,
+            Admission::Stopped => RejectionReason::Stopped,
+        };
+        if self.count.fetch_sub(1, AcqRel) == 1 {
+            self.emptied.notify_waiters();
+        }
+        self.refused();
+        Err(reason)
+    }
+
+    pub(super) fn refused(&self) {
+        self.refused.fetch_add(1, Relaxed);
+    }
+
+    pub(super) fn set_limit(&self, limit: usize) {
+        self.limit.store(limit, Relaxed);
+    }
+
+    pub(super) fn set_admission(&self, admission: Admission) {
+        self.admission.store(admission as u8, Release);
+    }
+
+    pub(super) fn admission(&self) -> Admission {
+        match self.admission.load(Acquire) {
+            0 => Admission::Open,
+            1 => Admission::Draining,
+            _ => Admission::Stopped,
+        }
+    }
+
+    pub(super) fn in_flight(&self) -> usize {
+        self.count.load(Acquire)
+    }
+
+    pub(super) fn asked(&self) -> u64 {
+        self.admitted.load(Relaxed) + self.refused.load(Relaxed)
+    }
+
+    pub(super) fn refused_total(&self) -> u64 {
+        self.refused.load(Relaxed)
+    }
+
+    pub(super) fn abandoned(&self) -> u64 {
+        self.abandoned.load(Relaxed)
+    }
+
+    pub(super) async fn idle(&self) {
+        loop {
+            let emptied = self.emptied.notified();
+            let mut emptied = std::pin::pin!(emptied);
+            // Registered before the look, so that no wake-up between the two is lost.
+            emptied.as_mut().enable();
+            if self.in_flight() == 0 {
+                return;
+            }
+            emptied.await;
+        }
+    }
+}

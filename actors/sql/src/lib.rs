@@ -1,0 +1,39 @@
+//! What the SQL backends of Backstop share: statements, parameters, values, rows.
+//!
+//! The same text works on every engine: `:name`, `$1` and `?` are understood by a tokenizer that knows
+//! strings, quoted identifiers, comments and casts. What would escape the backend's guard (a second
+//! statement, transaction control, ATTACH) is refused before anything runs.
+//!
+//! ```
+//! use backstop_sql::{Execute, Query};
+//!
+//! let read = Query::new("SELECT name FROM users WHERE id = :id").bind_named("id", 7);
+//! let write = Execute::new("INSERT INTO users(name) VALUES (?)").bind("Ada");
+//! # drop((read, write));
+//! ```
+
+pub mod dialect;
+pub mod error;
+pub mod memo;
+pub mod message;
+pub mod parameters;
+pub mod row;
+mod screen;
+pub mod statement;
+pub mod tokenizer;
+pub mod transaction;
+pub mod value;
+
+pub use self::{
+    dialect::Dialect,
+    error::StatementError,
+    message::{
+        BatchInsert, ChunkReport, Execute, InsertReport, Query, QueryAs, Request, Sql, Transact, Transaction,
+        Written,
+    },
+    parameters::Params,
+    row::{Column, Columns, DecodeError, Row, Rows},
+    statement::{Statement, Verb},
+    transaction::{Tx, TxEngine, TxError},
+    value::{Numbers, Value},
+};

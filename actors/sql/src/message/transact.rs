@@ -1,0 +1,145 @@
+//! Several statements that commit together: as a list, or as a closure.
+
+use std::{
+    any::Any,
+    fmt,
+    marker::PhantomData,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use backstop_core::message::{Class, Message};
+
+use super::{Request, Written};
+use crate::{Tx, TxError};
+
+/// Runs a list of statements; all of them take effect or none. The reply has one entry per statement.
+///
+/// ```
+/// use backstop_sql::{Request, Transaction};
+///
+/// let transfer = Transaction::new()
+///     .then(Request::with_params("UPDATE account SET cents = cents - ? WHERE id = ?", (500, 1)))
+///     .then(Request::with_params("UPDATE account SET cents = cents + ? WHERE id = ?", (500, 2)));
+/// assert_eq!(transfer.requests().len(), 2);
+/// ```
+#[derive(Clone, Debug, Default)]
+pub struct Transaction {
+    requests: Arc<Vec<Request>>,
+}
+
+impl Transaction {
+    /// Starts with an empty list.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Adds a statement.
+    #[must_use]
+    pub fn then(mut self, request: Request) -> Self {
+        Arc::make_mut(&mut self.requests).push(request);
+        self
+    }
+
+    /// Returns the statements in order; backends share them with their threads.
+    #[must_use]
+    pub fn requests(&self) -> &Arc<Vec<Request>> {
+        &self.requests
+    }
+}
+
+impl FromIterator<Request> for Transaction {
+    fn from_iter<I: IntoIterator<Item = Request>>(requests: I) -> Self {
+        Self { requests: Arc::new(requests.into_iter().collect()) }
+    }
+}
+
+impl Message for Transaction {
+    type Reply = Vec<Written>;
+    const NAME: &'static str = "transaction";
+
+    fn class(&self) -> Class {
+        Class::Transaction
+    }
+}
+
+/// Runs a closure inside a transaction: commits when it returns `Ok`, rolls back when it returns `Err` or
+/// panics.
+///
+/// The closure may run again after a conflict, so its only effects should be those on the transaction. On
+/// SQLite it runs on the writer's thread and holds up all other writes: keep it short, and do no I/O in it.
+///
+/// ```
+/// use backstop_sql::{Transact, Tx, TxError};
+///
+/// let take = Transact::new(|tx: &mut Tx<'_>| {
+///     let left: Vec<i64> = tx.query_as("SELECT amount FROM stock WHERE sku = ?", ["A1"])?;
+///     if left.first().is_none_or(|left| *left < 1) {
+///         return Err(TxError::abort("out of stock"));
+///     }
+///     tx.execute("UPDATE stock SET amount = amount - 1 WHERE sku = ?", ["A1"])?;
+///     Ok(left)
+/// });
+/// # drop(take);
+/// ```
+pub struct Transact<R> {
+    body: Arc<dyn TxBody>,
+    reply: PhantomData<fn() -> R>,
+}
+
+impl<R: Send + 'static> Transact<R> {
+    /// Runs `body`.
+    pub fn new<F>(body: F) -> Self
+    where
+        F: Fn(&mut Tx<'_>) -> Result<R, TxError> + Send + 'static,
+    {
+        Self { body: Arc::new(Body(Mutex::new(body))), reply: PhantomData }
+    }
+
+    /// Returns the closure without the type of its reply; backends share it with their threads.
+    #[must_use]
+    pub fn body(&self) -> &Arc<dyn TxBody> {
+        &self.body
+    }
+}
+
+impl<R> fmt::Debug for Transact<R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Transact").finish_non_exhaustive()
+    }
+}
+
+impl<R: Send + 'static> Message for Transact<R> {
+    type Reply = R;
+    const NAME: &'static str = "transaction";
+
+    fn class(&self) -> Class {
+        Class::Transaction
+    }
+}
+
+/// A closure whose reply has no type, for the thread that runs it.
+pub trait TxBody: Send + Sync {
+    /// Runs the closure once.
+    ///
+    /// # Errors
+    /// Those of the closure.
+    ///
+    /// # Panics
+    /// When the closure does.
+    fn run(&self, tx: &mut Tx<'_>) -> Result<Box<dyn Any + Send>, TxError>;
+}
+
+/// The lock makes a closure that is only `Send` shareable; one thread at a time runs it, so it never waits.
+struct Body<F>(Mutex<F>);
+
+impl<F, R> TxBody for Body<F>
+where
+    F: Fn(&mut Tx<'_>) -> Result<R, TxError> + Send,
+    R: Send + 'static,
+{
+    fn run(&self, tx: &mut Tx<'_>) -> Result<Box<dyn Any + Send>, TxError> {
+        let body = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        body(tx).map(|reply| Box::new(reply) as Box<dyn Any + Send>)
+    }
+}

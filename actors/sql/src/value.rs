@@ -1,0 +1,132 @@
+//! A value of a parameter or a cell, whatever the engine.
+
+mod json;
+
+pub use self::json::{JsonValue, Numbers};
+
+/// One value of a parameter or of a cell.
+///
+/// ```
+/// use backstop_sql::Value;
+///
+/// assert_eq!(Value::from(7), Value::Int(7));
+/// assert_eq!(Value::from(None::<&str>), Value::Null);
+/// ```
+#[derive(Clone, Debug, Default, PartialEq)]
+#[non_exhaustive]
+pub enum Value {
+    /// No value.
+    #[default]
+    Null,
+    /// True or false; engines without such a type store 1 or 0.
+    Bool(bool),
+    /// A whole number of up to 64 bits.
+    Int(i64),
+    /// A binary floating-point number.
+    Float(f64),
+    /// An exact decimal number as text, such as `99.90`; its scale is kept.
+    Decimal(String),
+    /// Text.
+    Text(String),
+    /// Bytes.
+    Bytes(Vec<u8>),
+    /// A JSON document; boxed, because it is rare and larger than the rest.
+    Json(Box<serde_json::Value>),
+}
+
+impl Value {
+    /// Says whether there is no value.
+    #[must_use]
+    pub fn is_null(&self) -> bool {
+        matches!(self, Self::Null)
+    }
+
+    /// Names the type in errors and in JSON tags.
+    #[must_use]
+    pub fn type_name(&self) -> &'static str {
+        match self {
+            Self::Null => "null",
+            Self::Bool(_) => "bool",
+            Self::Int(_) => "int8",
+            Self::Float(_) => "float8",
+            Self::Decimal(_) => "decimal",
+            Self::Text(_) => "text",
+            Self::Bytes(_) => "bytes",
+            Self::Json(_) => "json",
+        }
+    }
+
+    /// Returns the whole number, if it is one.
+    #[must_use]
+    pub fn as_int(&self) -> Option<i64> {
+        match self {
+            Self::Int(value) => Some(*value),
+            _ => None,
+        }
+    }
+
+    /// Returns the text, if it is one.
+    #[must_use]
+    pub fn as_text(&self) -> Option<&str> {
+        match self {
+            Self::Text(value) => Some(value),
+            _ => None,
+        }
+    }
+
+    /// Estimates the memory of the value in bytes, for limits on replies.
+    #[must_use]
+    pub fn weight(&self) -> usize {
+        let heap = match self {
+            Self::Decimal(text) | Self::Text(text) => text.len(),
+            Self::Bytes(bytes) => bytes.len(),
+            _ => 0,
+        };
+        size_of::<Self>() + heap
+    }
+}
+
+macro_rules! value_from {
+    ($($from:ty => $make:expr),+ $(,)?) => {$(
+        impl From<$from> for Value {
+            fn from(value: $from) -> Self {
+                let make: fn($from) -> Self = $make;
+                make(value)
+            }
+        }
+    )+};
+}
+
+value_from! {
+    bool => Value::Bool,
+    i8 => |value| Value::Int(value.into()),
+    i16 => |value| Value::Int(value.into()),
+    i32 => |value| Value::Int(value.into()),
+    i64 => Value::Int,
+    u8 => |value| Value::Int(value.into()),
+    u16 => |value| Value::Int(value.into()),
+    u32 => |value| Value::Int(value.into()),
+    f32 => |value| Value::Float(value.into()),
+    f64 => Value::Float,
+    String => Value::Text,
+    Vec<u8> => Value::Bytes,
+    serde_json::Value => |value| Value::Json(Box::new(value)),
+}
+
+impl From<&str> for Value {
+    fn from(value: &str) -> Self {
+        Self::Text(value.to_owned())
+    }
+}
+
+impl From<&[u8]> for Value {
+    fn from(value: &[u8]) -> Self {
+        Self::Bytes(value.to_vec())
+    }
+}
+
+impl<T: Into<Value>> From<Option<T>> for Value {
+    fn from(value: Option<T>) -> Self {
+        value.map_or(Self::Null, Into::into)
+    }
+}

@@ -1,0 +1,1 @@
+//! SQLite as a supervised backend of Backstop: one writer with group commit, inline readers.

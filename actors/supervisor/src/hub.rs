@@ -1,0 +1,312 @@
+//! What all lanes and references of one backend share.
+
+use std::{
+    collections::BTreeMap,
+    fmt,
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicU64, Ordering::{AcqRel, Acquire, Relaxed}},
+    },
+    thread::ThreadId,
+};
+
+use actix::{Addr, dev::channel::channel};
+use backstop_core::{
+    backend::{Backend, Connect},
+    error::{ConfigError, RejectionReason},
+    event::EventKind,
+    guard::{Guard, GuardSnapshot},
+    operation::LocalBoxFuture,
+    snapshot::PoolSnapshot,
+    stats::{LaneStats, OpSnapshot},
+};
+use parking_lot::{Mutex, RwLock};
+use serde::Serialize;
+
+use crate::{
+    control::Control,
+    home::{Home, Homes},
+    host,
+    lane::{Core, Gauge, InFlightCall, Inspect, Lane, can_host},
+    placement::Placement,
+    slots::{self, Slot, SlotKey},
+};
+
+/// Builds an instance on the thread it is called on.
+pub(crate) type Recipe<B> = Arc<dyn Fn() -> LocalBoxFuture<'static, Result<B, ConfigError>> + Send + Sync>;
+
+/// Makes a recipe from settings; checks them and builds what the instances share.
+pub(crate) fn recipe<C: Connect>(connect: C) -> Result<(Recipe<C::Backend>, usize), ConfigError> {
+    let shared = Arc::new(connect.share()?);
+    let lanes_max = connect.lanes_max().max(1);
+    let recipe: Recipe<C::Backend> = Arc::new(move || {
+        let (connect, shared) = (connect.clone(), Arc::clone(&shared));
+        Box::pin(async move { connect.connect(&shared).await })
+    });
+    Ok((recipe, lanes_max))
+}
+
+pub(crate) struct Hub<B: Backend> {
+    pub(crate) id: u64,
+    pub(crate) guard: Arc<Guard>,
+    pub(crate) control: OnceLock<Addr<Control<B>>>,
+    recipe: RwLock<Recipe<B>>,
+    epoch: AtomicU64,
+    lanes: Mutex<Vec<LaneEntry<B>>>,
+    next_lane: AtomicU64,
+    lanes_max: usize,
+    placement: Placement,
+    thread: ThreadId,
+    homes: Arc<Homes>,
+    dedicated: Mutex<Option<Home>>,
+}
+
+struct LaneEntry<B: Backend> {
+    number: u64,
+    addr: Addr<Lane<B>>,
+    thread: LaneThread,
+    stats: Arc<LaneStats>,
+    gauge: Arc<Gauge>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum LaneThread {
+    /// The thread of a caller.
+    Caller,
+    /// A thread of ours, by a number that names it.
+    Home(usize),
+}
+
+/// A lane as others see it.
+#[derive(Clone, Debug, Serialize)]
+pub struct LaneSnapshot {
+    /// Its number.
+    pub lane: u64,
+    /// Whether it runs on a thread of ours.
+    pub home: bool,
+    /// Calls that wait in it or are with the backend.
+    pub in_flight: usize,
+    /// Calls that have ended.
+    pub finished_total: u64,
+    /// The instance that serves it.
+    pub incarnation: u64,
+}
+
+/// A backend as others see it; tests, REST, dashboard and metrics read this one.
+#[derive(Clone, Debug, Serialize)]
+pub struct BackendSnapshot {
+    /// Its name.
+    pub name: String,
+    /// Its kind, such as `sqlite`.
+    pub kind: &'static str,
+    /// The state of its policies.
+    #[serde(flatten)]
+    pub guard: GuardSnapshot,
+    /// What happened to its messages, by kind.
+    pub operations: BTreeMap<&'static str, OpSnapshot>,
+    /// Its lanes.
+    pub lanes: Vec<LaneSnapshot>,
+}
+
+impl<B: Backend> Hub<B> {
+    pub(crate) fn new(
+        guard: Arc<Guard>,
+        recipe: Recipe<B>,
+        lanes_max: usize,
+        placement: Placement,
+        homes: Arc<Homes>,
+    ) -> Arc<Self> {
+        static NEXT: AtomicU64 = AtomicU64::new(1);
+        Arc::new(Self {
+            id: NEXT.fetch_add(1, Relaxed),
+            guard,
+            control: OnceLock::new(),
+            recipe: RwLock::new(recipe),
+            epoch: AtomicU64::new(1),
+            lanes: Mutex::default(),
+            next_lane: AtomicU64::new(0),
+            lanes_max,
+            placement,
+            thread: std::thread::current().id(),
+            homes,
+            dedicated: Mutex::new(None),
+        })
+    }
+
+    pub(crate) fn epoch(&self) -> u64 {
+        self.epoch.load(Acquire)
+    }
+
+    pub(crate) fn recipe(&self) -> (u64, Recipe<B>) {
+        let recipe = self.recipe.read();
+        (self.epoch(), Arc::clone(&recipe))
+    }
+
+    /// Makes every instance of before stale; lanes replace theirs, calls under way end on the old ones.
+    pub(crate) fn renew(&self, recipe: Option<Recipe<B>>) {
+        let mut current = self.recipe.write();
+        if let Some(recipe) = recipe {
+            *current = recipe;
+        }
+        self.epoch.fetch_add(1, AcqRel);
+    }
+
+    /// Finds or starts the lane for the current thread and puts it in the thread's slot.
+    #[cold]
+    pub(crate) fn find_lane(self: &Arc<Self>, key: SlotKey) -> Result<(), RejectionReason> {
+        let own_thread = match self.placement {
+            Placement::Single => std::thread::current().id() == self.thread,
+            Placement::Local => can_host(),
+            Placement::Dedicated => false,
+        };
+        let slot = if own_thread && self.has_room() {
+            Slot { addr: self.start_here()?, remote: false }
+        } else {
+            Slot { addr: self.neighbour(own_thread)?, remote: true }
+        };
+        slots::put(key, slot);
+        Ok(())
+    }
+
+    fn has_room(&self) -> bool {
+        let mut lanes = self.lanes.lock();
+        lanes.retain(|lane| lane.addr.connected());
+        lanes.len() < self.lanes_max
+    }
+
+    /// Picks a lane on another thread, the least busy one of those that fit.
+    fn neighbour(self: &Arc<Self>, could_host: bool) -> Result<Addr<Lane<B>>, RejectionReason> {
+        if could_host || self.placement == Placement::Single {
+            let lanes = self.lanes.lock();
+            let least = lanes.iter().min_by_key(|lane| lane.gauge.in_flight.load(Relaxed));
+            return least.map(|lane| lane.addr.clone()).ok_or(RejectionReason::Stopped);
+        }
+        let (index, home) = self.home().map_err(|_| RejectionReason::Stopped)?;
+        let thread = LaneThread::Home(index);
+        let mut lanes = self.lanes.lock();
+        lanes.retain(|lane| lane.addr.connected());
+        let full = lanes.len() >= self.lanes_max;
+        let same = lanes.iter().find(|lane| lane.thread == thread || full);
+        if let Some(lane) = same {
+            return Ok(lane.addr.clone());
+        }
+        let (tx, rx) = channel(0);
+        let addr = Addr::new(tx);
+        let core = self.enter(&mut lanes, addr.clone(), thread);
+        drop(lanes);
+        let started = home.run(move || {
+            let turn = host::Turn::default();
+            host::start_on(Lane::new(core(), turn.clone()), turn, rx);
+        });
+        if started { Ok(addr) } else { Err(RejectionReason::Stopped) }
+    }
+
+    fn home(&self) -> std::io::Result<(usize, Home)> {
+        if self.placement != Placement::Dedicated {
+            return self.homes.lane();
+        }
+        let mut dedicated = self.dedicated.lock();
+        if let Some(home) = dedicated.as_ref().filter(|home| home.is_alive()) {
+            return Ok((usize::MAX, home.clone()));
+        }
+        let home = Home::start(&format!("backstop-{}", self.guard.name()), true)?;
+        *dedicated = Some(home.clone());
+        Ok((usize::MAX, home))
+    }
+
+    fn start_here(self: &Arc<Self>) -> Result<Addr<Lane<B>>, RejectionReason> {
+        let (tx, rx) = channel(0);
+        let addr = Addr::new(tx);
+        let core = self.enter(&mut self.lanes.lock(), addr.clone(), LaneThread::Caller);
+        let turn = host::Turn::default();
+        host::start_on(Lane::new(core(), turn.clone()), turn, rx);
+        Ok(addr)
+    }
+
+    /// Adds a lane to the list; the returned function builds its core on the lane's own thread.
+    fn enter(
+        self: &Arc<Self>,
+        lanes: &mut Vec<LaneEntry<B>>,
+        addr: Addr<Lane<B>>,
+        thread: LaneThread,
+    ) -> impl FnOnce() -> std::rc::Rc<Core<B>> + Send + use<B> {
+        let number = self.next_lane.fetch_add(1, Relaxed);
+        let (stats, gauge) = (Arc::<LaneStats>::default(), Arc::<Gauge>::default());
+        lanes.push(LaneEntry { number, addr, thread, stats: Arc::clone(&stats), gauge: Arc::clone(&gauge) });
+        let hub = Arc::clone(self);
+        move || Core::new(hub, number, stats, gauge)
+    }
+
+    /// Returns the addresses of the living lanes.
+    pub(crate) fn addresses(&self) -> Vec<Addr<Lane<B>>> {
+        let lanes = self.lanes.lock();
+        lanes.iter().filter(|lane| lane.addr.connected()).map(|lane| lane.addr.clone()).collect()
+    }
+
+    /// Lists number, finished calls, heartbeats and calls under way of the living lanes.
+    pub(crate) fn progress(&self) -> Vec<(u64, u64, u64, usize)> {
+        let lanes = self.lanes.lock();
+        let living = lanes.iter().filter(|lane| lane.addr.connected());
+        living
+            .map(|lane| {
+                let in_flight = lane.gauge.in_flight.load(Relaxed);
+                (lane.number, lane.stats.finished(), lane.stats.beats(), in_flight)
+            })
+            .collect()
+    }
+
+    /// Shows everything that needs no word from a lane.
+    pub(crate) fn snapshot(&self) -> BackendSnapshot {
+        let lanes = self.lanes.lock();
+        let mut operations = BTreeMap::new();
+        for lane in lanes.iter() {
+            lane.stats.merge_into(&mut operations);
+        }
+        let living = lanes.iter().filter(|lane| lane.addr.connected());
+        let lanes = living.map(LaneEntry::snapshot).collect();
+        let name = self.guard.name().to_string();
+        BackendSnapshot { name, kind: B::KIND, guard: self.guard.snapshot(), operations, lanes }
+    }
+
+    /// Asks every lane for its pool and its calls under way; a lane that does not answer is left out.
+    pub(crate) async fn inspect(&self, within: std::time::Duration) -> (PoolSnapshot, Vec<InFlightCall>) {
+        let asked = self.addresses().into_iter().map(|lane| tokio::time::timeout(within, async move {
+            lane.send(Inspect).await
+        }));
+        let mut all = (PoolSnapshot::default(), Vec::new());
+        for inspected in futures_util::future::join_all(asked).await.into_iter().flatten().flatten() {
+            all.0 = all.0.plus(inspected.pool);
+            all.1.extend(inspected.calls);
+        }
+        all
+    }
+
+    /// Forgets everything that keeps threads and lanes alive.
+    pub(crate) fn disband(&self) {
+        self.lanes.lock().clear();
+        self.dedicated.lock().take();
+        slots::forget(self.id);
+    }
+
+    pub(crate) fn event(&self, kind: EventKind) {
+        self.guard.events().push(self.guard.name(), kind);
+    }
+}
+
+impl<B: Backend> LaneEntry<B> {
+    fn snapshot(&self) -> LaneSnapshot {
+        LaneSnapshot {
+            lane: self.number,
+            home: self.thread != LaneThread::Caller,
+            in_flight: self.gauge.in_flight.load(Relaxed),
+            finished_total: self.stats.finished(),
+            incarnation: self.gauge.incarnation.load(Relaxed),
+        }
+    }
+}
+
+impl<B: Backend> fmt::Debug for Hub<B> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Hub").field("name", self.guard.name()).finish_non_exhaustive()
+    }
+}

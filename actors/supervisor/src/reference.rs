@@ -1,0 +1,380 @@
+//! The stable reference to a backend: it survives restarts and works from any thread.
+
+use std::{
+    fmt,
+    future::Future,
+    pin::Pin,
+    sync::Arc,
+    task::{Context as Cx, Poll},
+    time::Duration,
+};
+
+use actix::dev::Request;
+use backstop_core::{
+    backend::{Backend, Serve},
+    call::{Deadline, OpId},
+    clock,
+    error::{CallError, Executed, Failure, FailureKind, Phase, RejectionReason},
+    event::EventRing,
+    guard::{Guard, SlowCall},
+    message::{Class, Message},
+    policy::circuit_breaker::BreakerState,
+    snapshot::PoolSnapshot,
+};
+use pin_project_lite::pin_project;
+
+use crate::{
+    control::{Order, OrderError},
+    hub::{BackendSnapshot, Hub},
+    lane::{Call, CancelCall, InFlightCall, Lane, Progress},
+    slots::{self, Slot, SlotKey},
+};
+
+/// Time beyond its deadline after which a caller on another thread stops waiting for the lane.
+const GRACE: Duration = Duration::from_millis(45);
+
+/// A reference to a backend; cheap to clone, `Send`, and valid over every restart.
+pub struct BackendRef<B: Backend> {
+    pub(crate) hub: Arc<Hub<B>>,
+    logical: u32,
+}
+
+impl<B: Backend> Clone for BackendRef<B> {
+    fn clone(&self) -> Self {
+        Self { hub: Arc::clone(&self.hub), logical: self.logical }
+    }
+}
+
+impl<B: Backend> fmt::Debug for BackendRef<B> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("BackendRef").field(self.hub.guard.name()).finish()
+    }
+}
+
+impl<B: Backend> BackendRef<B> {
+    pub(crate) fn new(hub: Arc<Hub<B>>) -> Self {
+        Self { hub, logical: 0 }
+    }
+
+    /// Names the backend.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        self.hub.guard.name().as_str()
+    }
+
+    /// Prepares one message; nothing happens until the [`Ask`] is polled.
+    #[inline]
+    pub fn ask<M>(&self, message: M) -> Ask<B, M>
+    where
+        B: Serve<M>,
+        M: Message,
+    {
+        Ask {
+            hub: Arc::clone(&self.hub),
+            logical: self.logical,
+            timeout: None,
+            class: None,
+            client: None,
+            step: Step::Prepared { message: Some(message) },
+        }
+    }
+
+    /// Asks from a plain thread and blocks it until the answer is there.
+    ///
+    /// # Errors
+    /// [`BlockingError::InsideRuntime`] where blocking would stop other tasks; else as [`Ask`].
+    pub fn ask_blocking<M>(&self, message: M) -> Result<M::Reply, BlockingError>
+    where
+        B: Serve<M>,
+        M: Message,
+    {
+        if tokio::runtime::Handle::try_current().is_ok() {
+            return Err(BlockingError::InsideRuntime);
+        }
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
+        runtime.block_on(self.ask(message)).map_err(BlockingError::Call)
+    }
+
+    /// Uses the `number`th of several logical lanes on this thread; for tests under `Placement::Single`.
+    #[must_use]
+    pub fn on_logical_lane(&self, number: u32) -> Self {
+        Self { hub: Arc::clone(&self.hub), logical: number }
+    }
+
+    /// Starts the lane of the current thread now instead of at its first call.
+    ///
+    /// # Errors
+    /// A rejection when the backend has stopped.
+    pub fn start_lane(&self) -> Result<(), CallError> {
+        let key = self.key();
+        if slots::with::<B, _>(key, |_| ()).is_some() {
+            return Ok(());
+        }
+        self.hub.find_lane(key).map_err(|reason| self.hub.guard.reject(reason).into())
+    }
+
+    fn key(&self) -> SlotKey {
+        SlotKey { hub: self.hub.id, logical: self.logical }
+    }
+
+    /// Gives an order to the control actor: restart, trip, drain, reconfigure.
+    ///
+    /// Orders overtake calls: they have a mailbox of their own.
+    ///
+    /// # Errors
+    /// [`OrderError`] when the order cannot be carried out or the backend is gone.
+    pub async fn order(&self, order: Order) -> Result<(), OrderError> {
+        crate::control::give(&self.hub, order).await
+    }
+
+    /// Returns the policies at work.
+    #[must_use]
+    pub fn guard(&self) -> &Arc<Guard> {
+        &self.hub.guard
+    }
+
+    /// Returns the state of the circuit breaker.
+    #[must_use]
+    pub fn breaker_state(&self) -> BreakerState {
+        self.hub.guard.breaker_state()
+    }
+
+    /// Returns the stream of facts that this backend writes to.
+    #[must_use]
+    pub fn events(&self) -> &Arc<EventRing> {
+        self.hub.guard.events()
+    }
+
+    /// Shows the backend without asking a lane.
+    #[must_use]
+    pub fn snapshot(&self) -> BackendSnapshot {
+        self.hub.snapshot()
+    }
+
+    /// Shows the connections of all lanes; a lane that does not answer in time is left out.
+    pub async fn pool(&self) -> PoolSnapshot {
+        self.hub.inspect(GRACE * 4).await.0
+    }
+
+    /// Lists the calls under way; a lane that does not answer in time is left out.
+    pub async fn in_flight(&self) -> Vec<InFlightCall> {
+        self.hub.inspect(GRACE * 4).await.1
+    }
+
+    /// Lists the slowest calls of late, newest first, at most `limit`.
+    #[must_use]
+    pub fn slow_calls(&self, limit: usize) -> Vec<SlowCall> {
+        self.hub.guard.slow_calls(limit)
+    }
+
+    /// Gives up one call under way; its caller gets `cancelled`, executed unknown.
+    pub async fn cancel(&self, op: OpId) -> bool {
+        for lane in self.hub.addresses() {
+            if matches!(lane.send(CancelCall(op)).await, Ok(true)) {
+                return true;
+            }
+        }
+        false
+    }
+}
+
+/// Why a blocking call has no reply.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum BlockingError {
+    /// The thread runs a runtime; blocking it would stop its other tasks. Use [`BackendRef::ask`].
+    #[error("a blocking call inside an async runtime would stop its other tasks; await `ask` instead")]
+    InsideRuntime,
+    /// No runtime could be made for the wait.
+    #[error(transparent)]
+    Runtime(#[from] std::io::Error),
+    /// The call ended without a reply.
+    #[error(transparent)]
+    Call(CallError),
+}
+
+pin_project! {
+    /// One message on its way: a future that resolves to the reply or to a [`CallError`].
+    ///
+    /// It is lazy: nothing happens before the first poll, which also picks the lane of that thread. It must
+    /// be polled inside a tokio runtime with its timer enabled.
+    ///
+    /// # Cancel safety
+    /// Dropping it cancels the call: a queued one is dropped, one under way is cancelled where its driver can.
+    #[must_use = "an ask does nothing until it is awaited"]
+    pub struct Ask<B: Backend, M: Message> where B: Serve<M> {
+        hub: Arc<Hub<B>>,
+        logical: u32,
+        timeout: Option<Duration>,
+        class: Option<Class>,
+        client: Option<Arc<str>>,
+        #[pin]
+        step: Step<B, M>,
+    }
+}
+
+pin_project! {
+    #[project = StepView]
+    enum Step<B: Backend, M: Message> where B: Serve<M> {
+        Prepared { message: Option<M> },
+        Sent { #[pin] request: Request<Lane<B>, Call<M>> },
+        Remote {
+            #[pin]
+            request: Request<Lane<B>, Call<M>>,
+            #[pin]
+            late: tokio::time::Sleep,
+            progress: Arc<Progress>,
+        },
+        Done,
+    }
+}
+
+impl<B: Serve<M>, M: Message> Ask<B, M> {
+    /// Gives the call `timeout` from its first poll on, at most the policy's `timeout_max`.
+    pub fn within(mut self, timeout: Duration) -> Self {
+        self.timeout = Some(self.timeout.map_or(timeout, |present| present.min(timeout)));
+        self
+    }
+
+    /// Says what may happen to the message after a failure, in place of its own class.
+    pub fn class(mut self, class: Class) -> Self {
+        self.class = Some(class);
+        self
+    }
+
+    /// Names the client on whose behalf the call is made, for per-client limits.
+    pub fn for_client(mut self, client: impl Into<Arc<str>>) -> Self {
+        self.client = Some(client.into());
+        self
+    }
+
+    /// Names the backend.
+    #[must_use]
+    pub fn backend(&self) -> &str {
+        self.hub.guard.name().as_str()
+    }
+}
+
+impl<B: Serve<M>, M: Message> Future for Ask<B, M> {
+    type Output = Result<M::Reply, CallError>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Cx<'_>) -> Poll<Self::Output> {
+        let mut this = self.project();
+        loop {
+            match this.step.as_mut().project() {
+                StepView::Prepared { message } => {
+                    let Some(message) = message.take() else { return Poll::Ready(Err(finished(this.hub))) };
+                    let prepared = Prepared {
+                        hub: this.hub,
+                        logical: *this.logical,
+                        timeout: *this.timeout,
+                        class: *this.class,
+                        client: this.client.take(),
+                    };
+                    match prepared.send(message) {
+                        Ok(step) => this.step.set(step),
+                        Err(answer) => {
+                            this.step.set(Step::Done);
+                            return Poll::Ready(answer);
+                        }
+                    }
+                }
+                StepView::Sent { request } => {
+                    let Poll::Ready(answer) = request.poll(cx) else { return Poll::Pending };
+                    this.step.set(Step::Done);
+                    return Poll::Ready(answer.unwrap_or_else(|_| Err(lane_gone(this.hub))));
+                }
+                StepView::Remote { request, late, progress } => {
+                    if let Poll::Ready(answer) = request.poll(cx) {
+                        let answer = answer.unwrap_or_else(|_| Err(lane_gone(this.hub)));
+                        this.step.set(Step::Done);
+                        return Poll::Ready(answer);
+                    }
+                    if late.poll(cx).is_pending() {
+                        return Poll::Pending;
+                    }
+                    let withdrawn = progress.withdraw();
+                    this.step.set(Step::Done);
+                    return Poll::Ready(Err(lane_late(this.hub, withdrawn)));
+                }
+                StepView::Done => return Poll::Ready(Err(finished(this.hub))),
+            }
+        }
+    }
+}
+
+/// What an ask knows before it is sent.
+struct Prepared<'a, B: Backend> {
+    hub: &'a Arc<Hub<B>>,
+    logical: u32,
+    timeout: Option<Duration>,
+    class: Option<Class>,
+    client: Option<Arc<str>>,
+}
+
+impl<B: Backend> Prepared<'_, B> {
+    /// Sends the message to the lane at hand; `Err` holds an answer that is known at once.
+    fn send<M>(self, message: M) -> Result<Step<B, M>, Result<M::Reply, CallError>>
+    where
+        B: Serve<M>,
+        M: Message,
+    {
+        let guard = &self.hub.guard;
+        let ticket = match guard.admit() {
+            Ok(ticket) => ticket,
+            Err(rejection) => {
+                let known = matches!(rejection.reason(), RejectionReason::CircuitOpen(_));
+                let cached = known.then(|| guard.cached(&message)).flatten();
+                return Err(cached.ok_or_else(|| rejection.into()));
+            }
+        };
+        let key = SlotKey { hub: self.hub.id, logical: self.logical };
+        if slots::with::<B, _>(key, |_| ()).is_none() {
+            if let Err(reason) = self.hub.find_lane(key) {
+                return Err(Err(guard.reject(reason).into()));
+            }
+        }
+        let started = clock::now();
+        let deadline = guard.deadline(self.timeout, started);
+        let class = self.class.unwrap_or_else(|| message.class());
+        let (op, client) = (OpId::next(), self.client);
+        let call = Call { message, class, op, deadline, started, client, ticket, progress: None };
+        let sent = slots::with::<B, _>(key, |slot| dispatch(slot, call, deadline));
+        sent.ok_or_else(|| Err(guard.reject(RejectionReason::Stopped).into()))
+    }
+}
+
+fn dispatch<B, M>(slot: &Slot<B>, mut call: Call<M>, deadline: Deadline) -> Step<B, M>
+where
+    B: Serve<M>,
+    M: Message,
+{
+    if !slot.remote {
+        return Step::Sent { request: slot.addr.send(call) };
+    }
+    // The lane's thread may be blocked, so the caller watches the deadline itself.
+    let progress = Arc::<Progress>::default();
+    call.progress = Some(Arc::clone(&progress));
+    let late = tokio::time::sleep_until(deadline.instant() + GRACE);
+    Step::Remote { request: slot.addr.send(call), late, progress }
+}
+
+/// The lane ended with the call still in its mailbox, so nothing was sent.
+fn lane_gone<B: Backend>(hub: &Hub<B>) -> CallError {
+    hub.guard.reject(RejectionReason::Stopped).into()
+}
+
+/// The lane's thread did not answer in time.
+fn lane_late<B: Backend>(hub: &Hub<B>, withdrawn: bool) -> CallError {
+    if withdrawn {
+        return hub.guard.reject(RejectionReason::Expired).into();
+    }
+    let failure = Failure::new(FailureKind::Timeout, "the lane's thread did not answer in time")
+        .in_phase(Phase::Execute)
+        .executed_is(Executed::Unknown);
+    hub.guard.stamped(failure).into()
+}
+
+fn finished<B: Backend>(hub: &Hub<B>) -> CallError {
+    hub.guard.reject(RejectionReason::Invalid("the ask was polled after its end".into())).into()
+}

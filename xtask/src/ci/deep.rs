@@ -1,0 +1,59 @@
+//! The steps that take long, for `--deep`.
+//!
+//! They find their tests by name: an integration test called `simulation`, `loom` or `shuttle`, in any crate.
+
+use super::{Checked, Done, Step};
+use crate::args::CiOptions;
+use crate::metadata::Metadata;
+use crate::process;
+
+/// Schedules of the long simulation; an ordinary test run takes far fewer.
+const SCHEDULES: &str = "50000";
+
+/// All of them, in order.
+pub(super) const STEPS: [Step; 4] = [
+    Step { title: "long simulation", check: simulation },
+    Step { title: "loom", check: loom },
+    Step { title: "shuttle", check: shuttle },
+    Step { title: "benches build", check: benches },
+];
+
+fn simulation(_: CiOptions) -> Checked {
+    // The whole workspace, so that features and artefacts are those of the tests step.
+    let mut command = process::cargo();
+    command.env("BACKSTOP_SIM_SCHEDULES", SCHEDULES).args(["test", "--workspace", "--test", "simulation"]);
+    where_there_is("simulation", |_| process::run(&mut command))
+}
+
+/// Model checks under `--cfg loom`, in a target directory of their own because the flag changes every crate.
+fn loom(_: CiOptions) -> Checked {
+    where_there_is("loom", |packages| {
+        let mut command = process::cargo();
+        command.env("RUSTFLAGS", "--cfg loom").env("CARGO_TARGET_DIR", "target/loom");
+        command.args(["test", "--test", "loom"]);
+        for package in packages {
+            command.args(["-p", package]);
+        }
+        process::run(&mut command)
+    })
+}
+
+/// The long explorations, which an ordinary test run ignores.
+fn shuttle(_: CiOptions) -> Checked {
+    let mut command = process::cargo();
+    command.args(["test", "--workspace", "--test", "shuttle", "--", "--include-ignored"]);
+    where_there_is("shuttle", |_| process::run(&mut command))
+}
+
+fn benches(_: CiOptions) -> Checked {
+    process::run(process::cargo().args(["bench", "--workspace", "--no-run"])).map(|()| Done::Passed)
+}
+
+fn where_there_is(name: &str, run: impl FnOnce(&[&str]) -> Result<(), String>) -> Checked {
+    let metadata = Metadata::read()?;
+    let packages = metadata.packages_with_test(name);
+    if packages.is_empty() {
+        return Ok(Done::Skipped(format!("no crate has a test named `{name}`")));
+    }
+    run(&packages).map(|()| Done::Passed)
+}
