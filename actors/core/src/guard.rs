@@ -61,6 +61,7 @@ pub struct Guard {
     breaker: Breaker,
     limit: Limit,
     has_rate: AtomicBool,
+    has_client_rate: AtomicBool,
     rate: Mutex<Option<RateLimiter>>,
     client_rate: Mutex<Option<ClientLimiter>>,
     budget: RetryBudget,
@@ -114,6 +115,7 @@ impl Guard {
             breaker: Breaker::new(policy.breaker.clone(), rng.u64(..), now),
             limit: Limit::new(policy.concurrency, &policy.queue),
             has_rate: AtomicBool::new(policy.rate.is_some()),
+            has_client_rate: AtomicBool::new(policy.client_rate.is_some()),
             rate: Mutex::new(policy.rate.as_ref().map(|rate| RateLimiter::new(rate.clone()))),
             client_rate: Mutex::new(policy.client_rate.as_ref().map(|rate| ClientLimiter::new(rate.clone()))),
             budget: RetryBudget::new(policy.retry.budget.clone(), now),
@@ -301,8 +303,28 @@ impl Guard {
         self.limit.set_limit(policy.concurrency, &policy.queue);
         self.announce(self.breaker.with(|machine| machine.reconfigure(policy.breaker.clone(), now)));
         self.has_rate.store(policy.rate.is_some(), Relaxed);
-        *self.rate.lock() = policy.rate.as_ref().map(|rate| RateLimiter::new(rate.clone()));
-        *self.client_rate.lock() = policy.client_rate.as_ref().map(|rate| ClientLimiter::new(rate.clone()));
+        self.has_client_rate.store(policy.client_rate.is_some(), Relaxed);
+        // A limiter that stays keeps what it has let through, or a change of settings would allow a burst.
+        let mut rate = self.rate.lock();
+        *rate = policy.rate.clone().map(|policy| match rate.take() {
+            Some(mut rate) => {
+                rate.set_policy(policy);
+                rate
+            }
+            None => RateLimiter::new(policy),
+        });
+        drop(rate);
+        let mut rate = self.client_rate.lock();
+        *rate = policy.client_rate.clone().map(|policy| match rate.take() {
+            Some(mut rate) => {
+                rate.set_policy(policy);
+                rate
+            }
+            None => ClientLimiter::new(policy),
+        });
+        drop(rate);
+        self.budget.set_policy(policy.retry.budget.clone());
+        self.cache.set_max_entries(policy.cache.max_entries);
         self.crashes.lock().set_policy(policy.restart.clone());
         self.policy.store(Arc::new(policy));
         self.events.push(&self.name, EventKind::Reconfigured);

@@ -12,7 +12,7 @@ use crate::{
     error::{CallError, Executed, Failure, FailureKind, Phase, RejectionReason},
     message::{Class, Message},
     outcome::Outcome,
-    policy::{circuit_breaker::BreakerState, retry::Decision},
+    policy::{circuit_breaker::BreakerState, rate_limiter::RateLimited, retry::Decision},
 };
 
 impl Guard {
@@ -71,10 +71,7 @@ impl Guard {
         let (pass, transition) = self.breaker.acquire(now);
         self.announce(transition);
         let pass = pass.map_err(|info| self.reject(RejectionReason::CircuitOpen(info)))?;
-        if let Some(go_at) = self.reserve_send(call, now)? {
-            tokio::time::sleep_until(go_at).await;
-            now = clock::now();
-        }
+        now = self.wait_for_send(call, now).await?;
 
         let until = call.deadline().instant() + B::SETTLE;
         let served = contained(async { backend.serve(message, call).await }, call, until).await;
@@ -95,22 +92,30 @@ impl Guard {
         result.map_err(|failure| self.stamp(failure, call))
     }
 
-    /// Takes the next places of the rate limits; `Some` says when the send may leave.
-    fn reserve_send(&self, call: &CallContext, now: Instant) -> Result<Option<Instant>, CallError> {
+    /// Waits for the next places of the rate limits; returns the time at which the send may leave.
+    async fn wait_for_send(&self, call: &CallContext, mut now: Instant) -> Result<Instant, CallError> {
         let latest = call.deadline().instant();
-        let refused = |retry_at| CallError::from(self.reject(RejectionReason::RateLimited { retry_at }));
-        let mut go_at = now;
+        let refused = |limited: RateLimited| {
+            CallError::from(self.reject(RejectionReason::RateLimited { retry_at: limited.retry_at }))
+        };
+        // The client waits first, so that its place in the backend's own limit is not taken long before.
         if let Some(client) = call.client()
-            && let Some(limiter) = self.client_rate.lock().as_mut()
+            && self.has_client_rate.load(Relaxed)
         {
-            go_at = limiter.reserve(client, now, latest).map_err(|refusal| refused(refusal.retry_at))?;
+            let reserved = self.client_rate.lock().as_mut().map(|rate| rate.reserve(client, now, latest));
+            if let Some(go_at) = reserved {
+                let unused = |at| self.client_rate.lock().iter_mut().for_each(|r| r.give_back(client, at, clock::now()));
+                now = send_at(go_at.map_err(refused)?, now, unused).await;
+            }
         }
-        if self.has_rate.load(Relaxed)
-            && let Some(limiter) = self.rate.lock().as_mut()
-        {
-            go_at = limiter.reserve(go_at, latest).map_err(|refusal| refused(refusal.retry_at))?;
+        if self.has_rate.load(Relaxed) {
+            let reserved = self.rate.lock().as_mut().map(|rate| rate.reserve(now, latest));
+            if let Some(go_at) = reserved {
+                let unused = |at| self.rate.lock().iter_mut().for_each(|rate| rate.give_back(at, clock::now()));
+                now = send_at(go_at.map_err(refused)?, now, unused).await;
+            }
         }
-        Ok((go_at > now).then_some(go_at))
+        Ok(now)
     }
 
     /// Says how long to wait before the next attempt; `None` ends the call.
@@ -125,6 +130,28 @@ impl Guard {
             Decision::RetryAfter(delay) => self.budget.try_withdraw(now).then_some(delay),
             Decision::GiveUp(_) => None,
         }
+    }
+}
+
+/// Waits for a reserved place; gives it back through `unused` when the caller goes away before.
+async fn send_at(go_at: Instant, now: Instant, unused: impl FnMut(Instant)) -> Instant {
+    if go_at <= now {
+        return now;
+    }
+    let mut reserved = Reserved { at: Some(go_at), unused };
+    tokio::time::sleep_until(go_at).await;
+    reserved.at = None;
+    clock::now()
+}
+
+struct Reserved<F: FnMut(Instant)> {
+    at: Option<Instant>,
+    unused: F,
+}
+
+impl<F: FnMut(Instant)> Drop for Reserved<F> {
+    fn drop(&mut self) {
+        self.at.take().map(&mut self.unused);
     }
 }
 

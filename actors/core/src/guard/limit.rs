@@ -17,7 +17,7 @@ use crate::{
     error::RejectionReason,
     policy::{
         bulkhead::{Bulkhead, BulkheadPolicy, Share},
-        queue::{QueuePolicy, Ticket, WaitQueue},
+        queue::{Discipline, Popped, QueuePolicy, Ticket, WaitQueue},
     },
 };
 
@@ -33,6 +33,8 @@ struct Inner {
 struct State {
     bulkhead: Bulkhead,
     queue: WaitQueue<Waiter>,
+    /// Looking through the queue on each arrival pays for CoDel alone; a first-in-first-out one needs none.
+    sheds: bool,
 }
 
 /// Gets its place, or why there will be none.
@@ -43,7 +45,7 @@ pub(super) struct Place(Option<Arc<Inner>>);
 
 impl Limit {
     pub(super) fn new(concurrency: Option<usize>, queue: &QueuePolicy) -> Self {
-        let state = State { bulkhead: bulkhead(concurrency), queue: WaitQueue::new(queue.clone()) };
+        let state = State { bulkhead: bulkhead(concurrency), queue: WaitQueue::new(queue.clone()), sheds: sheds(queue) };
         Self(Arc::new(Inner { enabled: AtomicBool::new(concurrency.is_some()), state: Mutex::new(state) }))
     }
 
@@ -52,6 +54,7 @@ impl Limit {
         // Without a bound, the bulkhead still counts places that were taken before.
         state.bulkhead.set_limit(concurrency.unwrap_or(UNBOUNDED));
         state.queue.set_policy(queue.clone());
+        state.sheds = sheds(queue);
         drop(state);
         self.0.enabled.store(concurrency.is_some(), Release);
         self.0.let_in();
@@ -65,13 +68,22 @@ impl Limit {
         }
         let mut state = self.0.state.lock();
         let fits = state.queue.is_empty() && state.bulkhead.try_acquire(Share::default());
+        if fits {
+            state.queue.passed();
+        }
         fits.then(|| Place(Some(Arc::clone(&self.0))))
     }
 
     /// Waits for a place, at the longest until `deadline`.
     pub(super) async fn acquire(&self, deadline: Deadline, now: Instant) -> Result<Place, RejectionReason> {
         let (tx, rx) = oneshot::channel();
-        let pushed = self.0.state.lock().queue.push(tx, now, deadline.instant());
+        let (pushed, swept) = {
+            let mut state = self.0.state.lock();
+            // Whoever arrives looks after a queue that sheds, though nothing is taken from it.
+            let swept = if state.sheds { state.queue.sweep(now) } else { Popped::empty() };
+            (state.queue.push(tx, now, deadline.instant()), swept)
+        };
+        send_away(swept.shed, swept.expired);
         let ticket = pushed.map_err(|_| RejectionReason::Shed { waited: Duration::ZERO })?;
         // A place may have become free between the refusal and the push.
         self.0.let_in();
@@ -81,6 +93,10 @@ impl Limit {
             _ => Err(RejectionReason::Expired),
         }
     }
+}
+
+fn sheds(queue: &QueuePolicy) -> bool {
+    queue.discipline == Discipline::Codel
 }
 
 const UNBOUNDED: usize = 1_000_000;
@@ -102,12 +118,7 @@ impl Inner {
                 state.bulkhead.release(Share::default());
             }
             drop(state);
-            for (waiter, waited) in popped.shed {
-                let _ = waiter.send(Err(RejectionReason::Shed { waited }));
-            }
-            for (waiter, _) in popped.expired {
-                let _ = waiter.send(Err(RejectionReason::Expired));
-            }
+            send_away(popped.shed, popped.expired);
             let Some((waiter, _)) = popped.next else { continue };
             if let Err(Ok(mut unclaimed)) = waiter.send(Ok(Place(Some(Arc::clone(self))))) {
                 // Its caller has gone away: give the place back here, without another round of `drop`.
@@ -115,6 +126,16 @@ impl Inner {
                 self.state.lock().bulkhead.release(Share::default());
             }
         }
+    }
+}
+
+/// Tells those who waited too long; one who has gone away needs no word.
+fn send_away(shed: Vec<(Waiter, Duration)>, expired: Vec<(Waiter, Duration)>) {
+    for (waiter, waited) in shed {
+        let _ = waiter.send(Err(RejectionReason::Shed { waited }));
+    }
+    for (waiter, _) in expired {
+        let _ = waiter.send(Err(RejectionReason::Expired));
     }
 }
 

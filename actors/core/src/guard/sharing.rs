@@ -89,12 +89,12 @@ impl Guard {
             self.cache.insert(kind, sharing.key.clone(), reply.clone(), rule, observed, clock::now());
         }
         match leader {
-            Some(leader) => {
-                leader.complete(result.clone());
-                self.share_of::<M>(sharing, &result?)
-            }
-            None => self.share_of::<M>(sharing, &result?),
+            // Dropped, the leader hands over: its own deadline is no answer for those with time left.
+            Some(leader) if result.as_ref().is_err_and(|error| is_own(error, call)) => drop(leader),
+            Some(leader) => leader.complete(result.clone()),
+            None => {}
         }
+        self.share_of::<M>(sharing, &result?)
     }
 
     fn share_of<M: Message>(
@@ -112,4 +112,11 @@ impl Guard {
     fn late_follower(&self) -> CallError {
         self.reject(RejectionReason::Expired).into()
     }
+}
+
+/// Says whether an error concerns this caller alone.
+fn is_own(error: &CallError, call: &CallContext) -> bool {
+    let reason = error.as_rejection().map(crate::error::Rejection::reason);
+    let refused = matches!(reason, Some(RejectionReason::Expired | RejectionReason::Cancelled | RejectionReason::RateLimited { .. }));
+    refused || call.call_deadline().is_past(clock::now())
 }

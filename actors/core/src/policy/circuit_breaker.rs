@@ -49,6 +49,7 @@ mod verdict;
 
 use std::{collections::VecDeque, sync::Arc, time::Duration};
 
+use self::{half_open::HalfOpen, open_time::OpenTime, permit::Kind, ramp::Ramp};
 pub use self::{
     overrides::{Override, OverrideMode},
     permit::{Permit, Refusal, RefusalReason},
@@ -57,7 +58,6 @@ pub use self::{
     snapshot::{BreakerSnapshot, OverrideSnapshot},
     state::{BreakerState, Transition},
 };
-use self::{half_open::HalfOpen, open_time::OpenTime, permit::Kind, ramp::Ramp};
 use crate::{clock::Instant, error::OpenInfo, outcome::Outcome, policy::window::Window};
 
 /// The breaker of one backend; see the [module](self) for what it promises.

@@ -337,7 +337,7 @@ impl<T> WaitQueue<T> {
 }
 
 impl<T> Popped<T> {
-    fn empty() -> Self {
+    pub(crate) fn empty() -> Self {
         Self { next: None, shed: Vec::new(), expired: Vec::new() }
     }
 }

@@ -177,9 +177,10 @@ impl WindowPolicy {
             Self::Count { calls } if calls == 0 || calls > MAX_CALLS => {
                 Err(ConfigError::new("calls", format!("must be between 1 and {MAX_CALLS}, not {calls}")))
             }
-            Self::Time { buckets, .. } if buckets == 0 || buckets > MAX_BUCKETS => {
-                Err(ConfigError::new("buckets", format!("must be between 1 and {MAX_BUCKETS}, not {buckets}")))
-            }
+            Self::Time { buckets, .. } if buckets == 0 || buckets > MAX_BUCKETS => Err(ConfigError::new(
+                "buckets",
+                format!("must be between 1 and {MAX_BUCKETS}, not {buckets}"),
+            )),
             Self::Time { length, buckets } if length < shortest(buckets) || length > duration::MAX => {
                 let (length, shortest) = (duration::format(length), duration::format(shortest(buckets)));
                 let message = format!("must be at least {shortest} (1ms for each bucket), not {length}");

@@ -21,7 +21,7 @@ const CHUNK_ROWS: usize = 500;
 /// ```
 /// use backstop_sql::BatchInsert;
 ///
-/// let users = BatchInsert::new("users", ["id", "name"]).row([1.into(), "Ada".into()]).row((2, "Grace"));
+/// let users = BatchInsert::new("users", ["id", "name"]).row((1, "Ada")).row((2, "Grace"));
 /// assert_eq!(users.len(), 2);
 /// ```
 #[derive(Clone, Debug)]

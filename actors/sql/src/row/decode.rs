@@ -334,8 +334,6 @@ mod tests {
 
     #[test]
     fn unread_columns_do_not_shift_the_next_row() {
-        #[derive(Debug, Deserialize, PartialEq)]
-        struct Unit;
         let unread = rows(&["a", "b"], [1.into(), 2.into(), 3.into(), 4.into()]);
         assert_eq!(unread.into_typed::<()>().unwrap().len(), 2);
     }

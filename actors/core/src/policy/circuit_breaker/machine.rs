@@ -3,8 +3,8 @@
 use std::{sync::Arc, time::Duration};
 
 use super::{
-    BreakerState, CircuitBreaker, HalfOpen, Kind, Open, OverrideMode, Permit, Phase, Ramp, Refusal, RefusalReason,
-    Transition, open_time::after, verdict,
+    BreakerState, CircuitBreaker, HalfOpen, Kind, Open, OverrideMode, Permit, Phase, Ramp, Refusal,
+    RefusalReason, Transition, open_time::after, verdict,
 };
 use crate::{clock::Instant, outcome::Outcome};
 
@@ -48,23 +48,23 @@ impl CircuitBreaker {
     }
 
     fn admit(&mut self, now: Instant) -> Result<Kind, Refusal> {
-        if let Phase::Open(open) = &self.phase {
-            let grace = if self.policy.probe_first { self.policy.probe_grace } else { Duration::ZERO };
-            let opens_at = after(open.until, grace);
-            if now < opens_at {
-                let retry_at = Some(if now < open.until { open.until } else { opens_at });
-                return Err(Refusal { reason: RefusalReason::Open, retry_at });
-            }
+        let grace = if self.policy.probe_first { self.policy.probe_grace } else { Duration::ZERO };
+        if let Phase::Open(open) = &self.phase
+            && now >= after(open.until, grace)
+        {
             self.half_open("open time is over", now);
         }
         match &mut self.phase {
-            Phase::Closed(None) | Phase::Open(_) => Ok(Kind::Call { step: 0 }),
+            Phase::Closed(None) => Ok(Kind::Call { step: 0 }),
+            Phase::Open(open) => {
+                let retry_at = if now < open.until { open.until } else { after(open.until, grace) };
+                Err(Refusal { reason: RefusalReason::Open, retry_at: Some(retry_at) })
+            }
             Phase::Closed(Some(ramp)) => match ramp.admit(&self.policy) {
                 Some(step) => Ok(Kind::Call { step }),
-                None => Err(Refusal {
-                    reason: RefusalReason::Ramping,
-                    retry_at: Some(ramp.until().max(now)),
-                }),
+                None => {
+                    Err(Refusal { reason: RefusalReason::Ramping, retry_at: Some(ramp.until().max(now)) })
+                }
             },
             Phase::HalfOpen(half_open) => {
                 let lease = self.next_lease;

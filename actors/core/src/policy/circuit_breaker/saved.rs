@@ -83,7 +83,13 @@ impl CircuitBreaker {
     /// Open times, overrides and calls have aged by `away`, which the wall clock tells. Growth has not gone back:
     /// nothing is known of the time between.
     #[must_use]
-    pub fn restore(policy: BreakerPolicy, seed: u64, saved: SavedBreaker, away: Duration, now: Instant) -> Self {
+    pub fn restore(
+        policy: BreakerPolicy,
+        seed: u64,
+        saved: SavedBreaker,
+        away: Duration,
+        now: Instant,
+    ) -> Self {
         let mut breaker = Self::new(policy, seed, now);
         let policy = &breaker.policy;
         let gone = u64::try_from(away.as_millis()).unwrap_or(u64::MAX);

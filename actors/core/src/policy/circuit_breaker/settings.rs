@@ -133,7 +133,9 @@ impl BreakerPolicy {
     }
 
     fn validate_trips(&self) -> Result<(), ConfigError> {
-        for (setting, percent) in [("failure_percent", self.failure_percent), ("slow_percent", self.slow_percent)] {
+        for (setting, percent) in
+            [("failure_percent", self.failure_percent), ("slow_percent", self.slow_percent)]
+        {
             if percent > 100 {
                 return wrong(setting, format!("must be between 0 (off) and 100, not {percent}"));
             }

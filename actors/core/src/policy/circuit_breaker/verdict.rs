@@ -15,7 +15,11 @@ pub(super) fn trip(policy: &BreakerPolicy, counts: Counts, consecutive: u32) -> 
         return None;
     }
     if reaches(counts.bad(), calls, policy.failure_percent) {
-        return Some(format!("failure share {} % of {} calls", percent(counts.bad(), counts.calls), counts.calls));
+        return Some(format!(
+            "failure share {} % of {} calls",
+            percent(counts.bad(), counts.calls),
+            counts.calls
+        ));
     }
     if reaches(counts.slow, calls, policy.slow_percent) {
         let slow = duration::format(policy.slow_after);

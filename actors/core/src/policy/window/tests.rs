@@ -123,7 +123,9 @@ fn settings_read_as_people_write_them() {
     let read = |json: &str| serde_json::from_str::<WindowPolicy>(json);
     assert_eq!(read(r#"{"by": "time", "length": "1s"}"#).unwrap(), by_time(1000, 10));
     assert_eq!(read(r#"{"by": "count", "calls": 50}"#).unwrap(), WindowPolicy::Count { calls: 50 });
-    assert!(read(r#"{"by": "count", "calls": 50, "buckets": 3}"#).unwrap_err().to_string().contains("buckets"));
+    assert!(
+        read(r#"{"by": "count", "calls": 50, "buckets": 3}"#).unwrap_err().to_string().contains("buckets")
+    );
 }
 
 fn outcome() -> impl Strategy<Value = Outcome> {

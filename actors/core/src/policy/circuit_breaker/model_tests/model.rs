@@ -204,7 +204,9 @@ impl Model {
             return;
         }
         self.history.push((now, outcome));
-        if outcome == Outcome::Success || self.order.is_some_and(|(mode, _)| mode == OverrideMode::ForcedClosed) {
+        if outcome == Outcome::Success
+            || self.order.is_some_and(|(mode, _)| mode == OverrideMode::ForcedClosed)
+        {
             return;
         }
         if self.must_open(now) {
@@ -342,12 +344,12 @@ impl Model {
 
     /// Takes over the machine's draw if it lies where it may.
     pub(super) fn adopt(&mut self, actual: Instant, now: Instant) {
-        if let State::Open { until, drawn, .. } = &mut self.state {
-            if let Some((least, most)) = drawn.take() {
-                let time = actual.saturating_duration_since(now);
-                assert!(time >= least && time <= most, "open for {time:?}, allowed {least:?} to {most:?}");
-                *until = actual;
-            }
+        if let State::Open { until, drawn, .. } = &mut self.state
+            && let Some((least, most)) = drawn.take()
+        {
+            let time = actual.saturating_duration_since(now);
+            assert!(time >= least && time <= most, "open for {time:?}, allowed {least:?} to {most:?}");
+            *until = actual;
         }
     }
 
@@ -374,7 +376,9 @@ impl Model {
         match &mut self.state {
             State::Open { probe, .. } => drop(probe.take_if(|probe| now >= probe.at + lease)),
             State::HalfOpen { probes, .. } => {
-                for probe in probes.iter_mut().filter(|probe| probe.fate == Fate::Out && now >= probe.at + lease) {
+                for probe in
+                    probes.iter_mut().filter(|probe| probe.fate == Fate::Out && now >= probe.at + lease)
+                {
                     probe.fate = Fate::Ended(Outcome::Failure);
                 }
                 self.decide(None, now);

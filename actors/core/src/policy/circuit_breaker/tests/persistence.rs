@@ -113,6 +113,9 @@ fn the_snapshot_is_plain_json() {
     let mut rig = Rig::default();
     rig.open();
     let json = serde_json::to_value(rig.snapshot()).unwrap();
-    assert_eq!((&json["state"], &json["calls"], &json["failure_share"]), (&"open".into(), &5.into(), &1.0.into()));
+    assert_eq!(
+        (&json["state"], &json["calls"], &json["failure_share"]),
+        (&"open".into(), &5.into(), &1.0.into())
+    );
     assert!(json["override"].is_null() && json["open_for_ms"].as_u64().unwrap() >= 2500);
 }

@@ -97,7 +97,8 @@ fn little_traffic_does_not_stay_half_open() {
 
 #[test]
 fn dropped_probes_for_a_whole_lease_leave_the_verdict_to_the_next_result() {
-    for (outcome, state) in [(Outcome::Success, BreakerState::Closed), (Outcome::Failure, BreakerState::Open)] {
+    for (outcome, state) in [(Outcome::Success, BreakerState::Closed), (Outcome::Failure, BreakerState::Open)]
+    {
         let mut rig = half_open();
         rig.calls(20, Outcome::NotCounted);
         rig.wait(ms(5000));

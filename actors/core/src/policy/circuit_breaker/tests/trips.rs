@@ -127,8 +127,12 @@ fn not_counted_gives_the_permit_back_without_a_trace() {
 
 #[test]
 fn rules_that_are_off_never_open_it() {
-    let policy =
-        BreakerPolicy { consecutive_failures: 0, failure_percent: 0, slow_percent: 0, ..BreakerPolicy::default() };
+    let policy = BreakerPolicy {
+        consecutive_failures: 0,
+        failure_percent: 0,
+        slow_percent: 0,
+        ..BreakerPolicy::default()
+    };
     let mut rig = Rig::new(policy);
     rig.calls(500, Outcome::Failure);
     rig.calls(5000, Outcome::Slow);

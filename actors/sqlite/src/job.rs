@@ -1,0 +1,171 @@
+//! One piece of work for a thread, its fate, and the caller's end of it.
+
+use std::{
+    any::Any,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU8, Ordering},
+    },
+};
+
+use backstop_core::{
+    call::{CallContext, Deadline},
+    clock::Instant,
+    error::Failure,
+};
+use backstop_sql::{InsertReport, Request, Rows, Statement, Written, message::{Chunk, Chunks, TxBody}};
+use tokio::sync::oneshot;
+
+const QUEUED: u8 = 0;
+const RUNNING: u8 = 1;
+const WITHDRAWN: u8 = 2;
+
+/// The fate of a job, shared by its caller and its thread.
+#[derive(Debug)]
+pub(crate) struct Ticket {
+    state: AtomicU8,
+    cancelled: AtomicBool,
+    deadline: Deadline,
+}
+
+impl Ticket {
+    pub(crate) fn new(deadline: Deadline) -> Self {
+        Self { state: AtomicU8::new(QUEUED), cancelled: AtomicBool::new(false), deadline }
+    }
+
+    pub(crate) fn deadline(&self) -> Deadline {
+        self.deadline
+    }
+
+    /// Begins the work; `false` when the caller has withdrawn it.
+    pub(crate) fn start(&self) -> bool {
+        self.state.compare_exchange(QUEUED, RUNNING, Ordering::AcqRel, Ordering::Acquire).is_ok()
+    }
+
+    /// Puts begun work back after its effects were undone; `false` when nobody waits for it any more.
+    pub(crate) fn requeue(&self) -> bool {
+        // a failure means that it was never begun, or that it was withdrawn
+        let _ = self.state.compare_exchange(RUNNING, QUEUED, Ordering::AcqRel, Ordering::Acquire);
+        !self.is_abandoned()
+    }
+
+    /// The caller leaves: `true` when the work was not begun and never will be.
+    pub(crate) fn withdraw(&self) -> bool {
+        let withdrawn = self.state.compare_exchange(QUEUED, WITHDRAWN, Ordering::AcqRel, Ordering::Acquire).is_ok();
+        self.cancelled.store(true, Ordering::Release);
+        withdrawn
+    }
+
+    /// Says whether the caller has left.
+    pub(crate) fn is_abandoned(&self) -> bool {
+        self.cancelled.load(Ordering::Acquire)
+    }
+
+    /// Says whether the caller has left or the deadline has passed.
+    pub(crate) fn is_over(&self, now: Instant) -> bool {
+        self.is_abandoned() || self.deadline.is_past(now)
+    }
+}
+
+/// What a thread is asked to do.
+pub(crate) enum Work {
+    /// One statement that may write.
+    One(Arc<Statement>, Arc<Request>),
+    /// Statements that commit together.
+    List(Vec<Arc<Statement>>, Arc<Vec<Request>>),
+    /// Rows of one table.
+    Insert(Vec<(Arc<Statement>, Chunk)>, Chunks),
+    /// A closure.
+    Body(Arc<dyn TxBody>),
+    /// A statement that must not write.
+    Read(Arc<Statement>, Arc<Request>),
+    /// Opens the database, where it is not open or its file has changed.
+    Open,
+    /// Writes the log back and closes the database.
+    Close,
+}
+
+/// What came of it.
+pub(crate) enum Reply {
+    Nothing,
+    Written(Written),
+    List(Vec<Written>),
+    Inserted(InsertReport),
+    Rows(Rows),
+    Any(Box<dyn Any + Send>),
+}
+
+/// One piece of work and where its answer goes.
+pub(crate) struct Job {
+    pub(crate) work: Work,
+    pub(crate) ticket: Arc<Ticket>,
+    reply: oneshot::Sender<Result<Reply, Failure>>,
+}
+
+impl Job {
+    /// Makes a job and the receiver of its answer.
+    pub(crate) fn new(work: Work, deadline: Deadline) -> (Self, oneshot::Receiver<Result<Reply, Failure>>) {
+        let (reply, answer) = oneshot::channel();
+        (Self { work, ticket: Arc::new(Ticket::new(deadline)), reply }, answer)
+    }
+
+    /// Answers it, once.
+    pub(crate) fn answer(self, result: Result<Reply, Failure>) {
+        // a caller that has left hears of its fate by the ticket
+        let _ = self.reply.send(result);
+    }
+}
+
+/// Withdraws a job when the future that waits for it is dropped.
+pub(crate) struct Withdraw<'a> {
+    ticket: Arc<Ticket>,
+    call: &'a CallContext,
+    answered: bool,
+}
+
+impl<'a> Withdraw<'a> {
+    pub(crate) fn new(ticket: Arc<Ticket>, call: &'a CallContext) -> Self {
+        Self { ticket, call, answered: false }
+    }
+
+    pub(crate) fn answered(mut self) {
+        self.answered = true;
+    }
+}
+
+impl Drop for Withdraw<'_> {
+    fn drop(&mut self) {
+        if !self.answered && !self.ticket.withdraw() {
+            // it runs, or has run: nobody can say any more
+            self.call.sending();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use backstop_core::clock;
+
+    use super::*;
+
+    #[test]
+    fn a_job_is_begun_or_withdrawn_but_never_both() {
+        let ticket = Ticket::new(Deadline::after(Duration::from_secs(1)));
+        assert!(ticket.withdraw());
+        assert!(!ticket.start());
+        let ticket = Ticket::new(Deadline::after(Duration::from_secs(1)));
+        assert!(ticket.start());
+        assert!(!ticket.withdraw());
+        assert!(ticket.is_over(clock::now()));
+    }
+
+    #[test]
+    fn work_that_was_undone_can_be_withdrawn_again() {
+        let ticket = Ticket::new(Deadline::after(Duration::from_secs(1)));
+        assert!(ticket.start() && ticket.requeue());
+        assert!(ticket.withdraw());
+        assert!(!ticket.requeue());
+    }
+}

@@ -1,0 +1,242 @@
+//! The recipe of a SQLite backend, and what is refused in it.
+
+use std::{
+    path::{Component, Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+
+use backstop_core::{backend::Connect, error::ConfigError};
+
+use crate::{Sqlite, SqliteShared};
+
+/// How to serve one SQLite database.
+///
+/// ```
+/// use std::time::Duration;
+/// use backstop_sqlite::{SqliteOptions, Synchronous};
+///
+/// let options = SqliteOptions::file("data/app.db")
+///     .synchronous(Synchronous::Normal)
+///     .busy_timeout(Duration::from_secs(2));
+/// # drop(options);
+/// ```
+#[derive(Clone, Debug)]
+pub struct SqliteOptions {
+    pub(crate) place: Place,
+    pub(crate) create: bool,
+    pub(crate) readers: usize,
+    pub(crate) synchronous: Synchronous,
+    pub(crate) busy_timeout: Duration,
+    pub(crate) statement_cache: usize,
+    pub(crate) group_max: usize,
+    pub(crate) rows_max: usize,
+    pub(crate) bytes_max: usize,
+    pub(crate) inline_steps: u32,
+    pub(crate) transaction_idle: Duration,
+}
+
+/// Where the database is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Place {
+    Memory,
+    File(PathBuf),
+}
+
+/// When a commit counts as durable.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Synchronous {
+    /// A commit is synced before it is acknowledged: it survives a loss of power.
+    #[default]
+    Full,
+    /// The log is synced at checkpoints alone: a commit survives the process, and a loss of power may undo
+    /// the last ones. The database stays consistent.
+    Normal,
+}
+
+impl Synchronous {
+    pub(crate) fn word(self) -> &'static str {
+        match self {
+            Self::Full => "FULL",
+            Self::Normal => "NORMAL",
+        }
+    }
+}
+
+impl SqliteOptions {
+    /// Serves the database file at `path`, or a database in memory for `:memory:`.
+    ///
+    /// The file is created at the first call unless [`Self::create`] says otherwise; its directory must exist.
+    pub fn file(path: impl Into<PathBuf>) -> Self {
+        let path = path.into();
+        if path.as_os_str() == ":memory:" { Self::memory() } else { Self::at(Place::File(path)) }
+    }
+
+    /// Serves a database in memory; it lives on the writer's connection, so reads wait for writes there.
+    #[must_use]
+    pub fn memory() -> Self {
+        Self::at(Place::Memory)
+    }
+
+    fn at(place: Place) -> Self {
+        Self {
+            place,
+            create: true,
+            readers: 2,
+            synchronous: Synchronous::default(),
+            busy_timeout: Duration::from_secs(5),
+            statement_cache: 256,
+            group_max: 512,
+            rows_max: 10_000,
+            bytes_max: 16 << 20,
+            inline_steps: 20_000,
+            transaction_idle: Duration::from_secs(1),
+        }
+    }
+
+    /// Sets whether a missing file is created; `true` by default.
+    #[must_use]
+    pub fn create(mut self, create: bool) -> Self {
+        self.create = create;
+        self
+    }
+
+    /// Sets how many threads serve long reads, 1 to 64; 2 by default.
+    #[must_use]
+    pub fn readers(mut self, readers: usize) -> Self {
+        self.readers = readers;
+        self
+    }
+
+    /// Sets when a commit counts as durable; [`Synchronous::Full`] by default.
+    #[must_use]
+    pub fn synchronous(mut self, synchronous: Synchronous) -> Self {
+        self.synchronous = synchronous;
+        self
+    }
+
+    /// Sets how long a call waits for a lock of another process, up to 60 s and never past the call's
+    /// deadline; 5 s by default.
+    #[must_use]
+    pub fn busy_timeout(mut self, timeout: Duration) -> Self {
+        self.busy_timeout = timeout;
+        self
+    }
+
+    /// Sets how many prepared statements a connection keeps, 1 to 10,000; 256 by default.
+    #[must_use]
+    pub fn statement_cache(mut self, statements: usize) -> Self {
+        self.statement_cache = statements;
+        self
+    }
+
+    /// Sets how many operations may share a commit, 1 to 10,000; 512 by default.
+    #[must_use]
+    pub fn group_max(mut self, operations: usize) -> Self {
+        self.group_max = operations;
+        self
+    }
+
+    /// Sets the most rows of a reply, 1 to 10,000,000; 10,000 by default.
+    #[must_use]
+    pub fn rows_max(mut self, rows: usize) -> Self {
+        self.rows_max = rows;
+        self
+    }
+
+    /// Sets the most bytes of a reply, 1 KiB to 1 GB; 16 MiB by default.
+    #[must_use]
+    pub fn bytes_max(mut self, bytes: usize) -> Self {
+        self.bytes_max = bytes;
+        self
+    }
+
+    /// Sets how many steps of the engine a read may take on the caller's thread before it moves to a reader
+    /// thread, 1,000 to 10,000,000; 20,000 by default, which is a fraction of a millisecond.
+    #[must_use]
+    pub fn inline_steps(mut self, steps: u32) -> Self {
+        self.inline_steps = steps;
+        self
+    }
+
+    /// Sets how long a transaction's closure may stay without a statement, up to 60 s; 1 s by default.
+    ///
+    /// A thread cannot be stopped from outside: the limit is noticed at the next statement or at the end,
+    /// and then the transaction is rolled back.
+    #[must_use]
+    pub fn transaction_idle(mut self, idle: Duration) -> Self {
+        self.transaction_idle = idle;
+        self
+    }
+
+    /// Checks every setting and returns them with the path made absolute.
+    pub(crate) fn checked(&self) -> Result<Self, ConfigError> {
+        in_range("readers", self.readers, 1, 64)?;
+        in_range("statement_cache", self.statement_cache, 1, 10_000)?;
+        in_range("group_max", self.group_max, 1, 10_000)?;
+        in_range("rows_max", self.rows_max, 1, 10_000_000)?;
+        in_range("bytes_max", self.bytes_max, 1 << 10, 1_000_000_000)?;
+        in_range("inline_steps", self.inline_steps as usize, 1_000, 10_000_000)?;
+        at_most_a_minute("busy_timeout", self.busy_timeout)?;
+        at_most_a_minute("transaction_idle", self.transaction_idle)?;
+        if self.transaction_idle.is_zero() {
+            return Err(ConfigError::new("transaction_idle", "must be longer than 0"));
+        }
+        let place = match &self.place {
+            Place::Memory => Place::Memory,
+            Place::File(path) => Place::File(checked_path(path)?),
+        };
+        Ok(Self { place, ..self.clone() })
+    }
+}
+
+impl Connect for SqliteOptions {
+    type Shared = SqliteShared;
+    type Backend = Sqlite;
+
+    fn share(&self) -> Result<SqliteShared, ConfigError> {
+        Ok(SqliteShared::new(self.checked()?))
+    }
+
+    async fn connect(&self, shared: &Arc<SqliteShared>) -> Result<Sqlite, ConfigError> {
+        Ok(Sqlite::new(Arc::clone(shared)))
+    }
+}
+
+fn in_range(setting: &str, value: usize, min: usize, max: usize) -> Result<(), ConfigError> {
+    if (min..=max).contains(&value) {
+        return Ok(());
+    }
+    Err(ConfigError::new(setting, format!("must be {min} to {max}, it is {value}")))
+}
+
+fn at_most_a_minute(setting: &str, value: Duration) -> Result<(), ConfigError> {
+    if value <= Duration::from_secs(60) {
+        return Ok(());
+    }
+    Err(ConfigError::new(setting, format!("must be at most 60s, it is {value:?}")))
+}
+
+/// Refuses what could name another file than the one that is meant, and makes the rest absolute.
+fn checked_path(path: &Path) -> Result<PathBuf, ConfigError> {
+    let refuse = |message: String| Err(ConfigError::new("path", message));
+    let Some(text) = path.to_str() else { return refuse("must be UTF-8".into()) };
+    if text.get(..5).is_some_and(|scheme| scheme.eq_ignore_ascii_case("file:")) {
+        return refuse("must be a plain path; the options of a `file:` URI would go around these settings".into());
+    }
+    if text.contains('\0') || text.starts_with(':') {
+        return refuse(format!("{text:?} is no path of a file; use `:memory:` for a database in memory"));
+    }
+    if path.components().any(|part| part == Component::ParentDir) {
+        return refuse("must not contain `..`".into());
+    }
+    let Some(name) = path.file_name().filter(|_| !text.ends_with('/')) else {
+        return refuse(format!("{text:?} names no file"));
+    };
+    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    match parent.canonicalize() {
+        Ok(directory) if directory.is_dir() => Ok(directory.join(name)),
+        Ok(_) => refuse(format!("{} is no directory", parent.display())),
+        Err(error) => refuse(format!("directory {} cannot be used: {error}", parent.display())),
+    }
+}

@@ -1,0 +1,237 @@
+//! Runs one statement on a connection: bind, step, collect within limits.
+
+use backstop_core::error::{Executed, Failure, FailureKind, Phase};
+use backstop_sql::{
+    Column, Columns, Params, Request, Rows, Statement, StatementError, Value, Verb, Written,
+};
+use rusqlite::{
+    CachedStatement, Connection,
+    types::{ToSql, ToSqlOutput, ValueRef},
+};
+
+use crate::{error::Fault, options::SqliteOptions, watch::Watch};
+
+/// The bounds of one reply.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Limits {
+    rows: usize,
+    bytes: usize,
+}
+
+impl Limits {
+    pub(crate) fn of(request: &Request, options: &SqliteOptions) -> Self {
+        let rows = request.rows_max.map_or(options.rows_max, |rows| rows.min(options.rows_max));
+        Self { rows, bytes: options.bytes_max }
+    }
+}
+
+/// Runs a statement that must not write.
+///
+/// `columns` remembers the reply's columns between calls; it is replaced when they changed.
+pub(crate) fn read(
+    connection: &Connection,
+    statement: &Statement,
+    request: &Request,
+    limits: Limits,
+    columns: &mut Option<Columns>,
+) -> Result<Rows, Fault> {
+    let mut prepared = connection.prepare_cached(statement.sql())?;
+    if !prepared.readonly() || prepared.column_count() == 0 {
+        return Err(not_a_read().into());
+    }
+    bind(&mut prepared, statement, &request.params)?;
+    let known = columns.take().filter(|known| same(known, &prepared));
+    let known = match known {
+        Some(known) => known,
+        None => columns_of(&prepared),
+    };
+    *columns = Some(known.clone());
+    collect(&mut prepared, known, limits, Past::Stop).map(|rows| rows.with_numbers(request.numbers))
+}
+
+/// Runs a statement of any kind.
+pub(crate) fn write(
+    connection: &Connection,
+    watch: &Watch,
+    statement: &Statement,
+    request: &Request,
+    limits: Limits,
+) -> Result<Written, Fault> {
+    let mut prepared = connection.prepare_cached(statement.sql())?;
+    bind(&mut prepared, statement, &request.params)?;
+    let mut written = step(connection, watch, &mut prepared, statement.verb(), limits)?;
+    written.numbers = request.numbers;
+    written.rows = written.rows.map(|rows| rows.with_numbers(request.numbers));
+    Ok(written)
+}
+
+/// Inserts the rows of a chunk; returns how many.
+pub(crate) fn insert(connection: &Connection, statement: &Statement, values: &[Value]) -> Result<u64, Fault> {
+    let mut prepared = connection.prepare_cached(statement.sql())?;
+    bind_values(&mut prepared, values.len(), values.iter())?;
+    Ok(prepared.raw_execute().map(|rows| rows as u64)?)
+}
+
+fn step(
+    connection: &Connection,
+    watch: &Watch,
+    prepared: &mut CachedStatement<'_>,
+    verb: Verb,
+    limits: Limits,
+) -> Result<Written, Fault> {
+    let mut written = Written::default();
+    watch.take_insert();
+    if prepared.column_count() == 0 {
+        prepared.raw_execute()?;
+    } else {
+        let columns = columns_of(prepared);
+        let past = if prepared.readonly() { Past::Stop } else { Past::Finish };
+        written.rows = Some(collect(prepared, columns, limits, past)?);
+    }
+    // the counter keeps the value of an earlier statement where this one has none
+    let counts = matches!(verb, Verb::Insert | Verb::Update | Verb::Delete | Verb::With);
+    if counts && !prepared.readonly() {
+        written.affected = connection.changes();
+    }
+    // the engine keeps the id of an earlier insert, which may be another caller's
+    let inserted = watch.take_insert() && matches!(verb, Verb::Insert | Verb::With) && written.affected > 0;
+    written.last_insert_id = inserted.then(|| connection.last_insert_rowid());
+    Ok(written)
+}
+
+fn bind(prepared: &mut CachedStatement<'_>, statement: &Statement, params: &Params) -> Result<(), Fault> {
+    let values = statement.bind(params)?;
+    bind_values(prepared, statement.placeholders(), values)
+}
+
+fn bind_values<'v>(
+    prepared: &mut CachedStatement<'_>,
+    expected: usize,
+    values: impl Iterator<Item = &'v Value>,
+) -> Result<(), Fault> {
+    // the engine would read NULL for a placeholder that our tokenizer did not see
+    if prepared.parameter_count() != expected {
+        let found = prepared.parameter_count();
+        let text = format!("the engine sees {found} placeholders where {expected} were found");
+        return Err(StatementError::Message(text).into());
+    }
+    for (at, value) in values.enumerate() {
+        if matches!(value, Value::Float(float) if float.is_nan()) {
+            let text = format!("parameter ${} is not a number, which SQLite would store as NULL", at + 1);
+            return Err(StatementError::Value(text).into());
+        }
+        prepared.raw_bind_parameter(at + 1, Bind(value))?;
+    }
+    Ok(())
+}
+
+struct Bind<'a>(&'a Value);
+
+impl ToSql for Bind<'_> {
+    fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
+        Ok(match self.0 {
+            Value::Null => ToSqlOutput::Borrowed(ValueRef::Null),
+            Value::Bool(value) => ToSqlOutput::Borrowed(ValueRef::Integer(i64::from(*value))),
+            Value::Int(value) => ToSqlOutput::Borrowed(ValueRef::Integer(*value)),
+            Value::Float(value) => ToSqlOutput::Borrowed(ValueRef::Real(*value)),
+            Value::Decimal(text) | Value::Text(text) => ToSqlOutput::Borrowed(ValueRef::Text(text.as_bytes())),
+            Value::Bytes(bytes) => ToSqlOutput::Borrowed(ValueRef::Blob(bytes)),
+            Value::Json(json) => ToSqlOutput::Owned(rusqlite::types::Value::Text(json.to_string())),
+            other => {
+                let text = format!("SQLite has no type for a {}", other.type_name());
+                return Err(rusqlite::Error::ToSqlConversionFailure(text.into()));
+            }
+        })
+    }
+}
+
+fn columns_of(prepared: &CachedStatement<'_>) -> Columns {
+    prepared
+        .columns()
+        .iter()
+        .map(|column| Column { name: column.name().into(), db_type: column.decl_type().map(Into::into) })
+        .collect()
+}
+
+/// A change of the schema may give the same text other columns.
+fn same(known: &Columns, prepared: &CachedStatement<'_>) -> bool {
+    known.len() == prepared.column_count()
+        && known.iter().enumerate().all(|(at, column)| prepared.column_name(at).is_ok_and(|name| *name == *column.name))
+}
+
+/// What happens to a statement whose reply has reached its limit.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Past {
+    /// It ends here.
+    Stop,
+    /// It writes, so it goes on to its end, where its errors show.
+    Finish,
+}
+
+fn collect(
+    prepared: &mut CachedStatement<'_>,
+    columns: Columns,
+    limits: Limits,
+    past: Past,
+) -> Result<Rows, Fault> {
+    let width = columns.len();
+    let mut reply = Rows::new(columns);
+    let (mut count, mut bytes) = (0_usize, 0_usize);
+    let mut rows = prepared.raw_query();
+    while let Some(row) = rows.next()? {
+        if !reply.is_truncated() {
+            bytes += weight(row, width)?;
+            if count == limits.rows || bytes > limits.bytes {
+                reply.truncate();
+            }
+        }
+        if reply.is_truncated() {
+            if past == Past::Stop {
+                break;
+            }
+            continue;
+        }
+        for at in 0..width {
+            reply.push_cell(cell(row.get_ref(at)?).map_err(|()| not_text(reply.columns(), at, past))?);
+        }
+        count += 1;
+    }
+    Ok(reply)
+}
+
+/// Weighs a row before it is copied, so that a row beyond the limit costs no memory.
+fn weight(row: &rusqlite::Row<'_>, width: usize) -> Result<usize, Fault> {
+    let mut bytes = width * size_of::<Value>();
+    for at in 0..width {
+        bytes += match row.get_ref(at)? {
+            ValueRef::Text(text) => text.len(),
+            ValueRef::Blob(blob) => blob.len(),
+            _ => 0,
+        };
+    }
+    Ok(bytes)
+}
+
+fn cell(value: ValueRef<'_>) -> Result<Value, ()> {
+    Ok(match value {
+        ValueRef::Null => Value::Null,
+        ValueRef::Integer(value) => Value::Int(value),
+        ValueRef::Real(value) => Value::Float(value),
+        ValueRef::Text(text) => Value::Text(std::str::from_utf8(text).map_err(drop)?.to_owned()),
+        ValueRef::Blob(blob) => Value::Bytes(blob.to_vec()),
+    })
+}
+
+fn not_text(columns: &Columns, at: usize, past: Past) -> Failure {
+    let executed = if past == Past::Finish { Executed::Unknown } else { Executed::No };
+    let name = columns.get(at).map_or("", |column| &column.name);
+    Failure::new(FailureKind::Decode, format!("column `{name}` holds text that is not UTF-8; read it as a blob"))
+        .in_phase(Phase::Decode)
+        .executed_is(executed)
+}
+
+fn not_a_read() -> Failure {
+    Failure::refused("the statement writes or returns no rows, and `Query` reads; use `Execute`")
+        .counts_as(backstop_core::outcome::Outcome::NotCounted)
+        .with_code("not_a_read")
+}

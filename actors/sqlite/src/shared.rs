@@ -1,0 +1,184 @@
+//! What all lanes of one database share: the writer, the readers, the counters.
+
+use std::{
+    fmt, io,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
+    },
+    thread,
+};
+
+use backstop_core::{batch::BatchQueue, call::{CallContext, Deadline}, error::Failure};
+use parking_lot::Mutex;
+
+use crate::{
+    error,
+    job::{Job, Reply, Withdraw, Work},
+    options::{Place, SqliteOptions},
+    reader, stats::{SqliteSnapshot, Stats},
+    writer,
+};
+
+/// The writer and the readers of one database; their threads start at the first call and end when the last
+/// reference is dropped.
+pub struct SqliteShared {
+    pub(crate) core: Arc<Core>,
+}
+
+impl SqliteShared {
+    pub(crate) fn new(options: SqliteOptions) -> Self {
+        Self { core: Arc::new(Core::new(options)) }
+    }
+
+    /// Shows what the threads have done, and the size of the write-ahead log (one look at the disk).
+    #[must_use]
+    pub fn snapshot(&self) -> SqliteSnapshot {
+        self.core.snapshot()
+    }
+}
+
+impl Drop for SqliteShared {
+    fn drop(&mut self) {
+        self.core.writes.close();
+        self.core.reads.close();
+    }
+}
+
+impl fmt::Debug for SqliteShared {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SqliteShared").field("place", &self.core.options.place).finish_non_exhaustive()
+    }
+}
+
+/// The part that the threads hold too; it does not keep them alive.
+pub(crate) struct Core {
+    pub(crate) options: SqliteOptions,
+    pub(crate) writes: BatchQueue<Job>,
+    pub(crate) reads: BatchQueue<Job>,
+    pub(crate) stats: Stats,
+    pub(crate) lanes: AtomicUsize,
+    /// Counts the times the database was opened; readers of an earlier epoch open anew.
+    epoch: AtomicU64,
+    /// Whether the writer holds the database open, so that readers find file and log in place.
+    open: AtomicBool,
+    threads: Mutex<Threads>,
+}
+
+#[derive(Default)]
+struct Threads {
+    writer: bool,
+    readers: bool,
+}
+
+impl Core {
+    fn new(options: SqliteOptions) -> Self {
+        Self {
+            options,
+            writes: BatchQueue::default(),
+            reads: BatchQueue::default(),
+            stats: Stats::default(),
+            lanes: AtomicUsize::new(0),
+            epoch: AtomicU64::new(0),
+            open: AtomicBool::new(false),
+            threads: Mutex::default(),
+        }
+    }
+
+    /// Says whether the database lives in memory.
+    pub(crate) fn in_memory(&self) -> bool {
+        self.options.place == Place::Memory
+    }
+
+    /// Returns the epoch of the open database; `None` while it is closed.
+    pub(crate) fn epoch(&self) -> Option<u64> {
+        self.open.load(Ordering::Acquire).then(|| self.epoch.load(Ordering::Acquire))
+    }
+
+    /// Notes that the writer has opened the database.
+    pub(crate) fn opened(&self) {
+        self.epoch.fetch_add(1, Ordering::AcqRel);
+        self.open.store(true, Ordering::Release);
+    }
+
+    /// Notes that the writer has closed the database, or that its file is gone.
+    pub(crate) fn closed(&self) {
+        self.open.store(false, Ordering::Release);
+    }
+
+    /// Hands work to the writer and waits for its end.
+    pub(crate) async fn write(self: &Arc<Self>, work: Work, call: &CallContext) -> Result<Reply, Failure> {
+        self.start_writer().map_err(no_thread)?;
+        submit(&self.writes, work, call).await
+    }
+
+    /// Hands work to a reader thread and waits for its end.
+    pub(crate) async fn read(self: &Arc<Self>, work: Work, call: &CallContext) -> Result<Reply, Failure> {
+        self.start_readers().map_err(no_thread)?;
+        submit(&self.reads, work, call).await
+    }
+
+    /// Asks the writer to close the database, and waits for it until `deadline`.
+    pub(crate) async fn close(&self, deadline: Deadline) {
+        if !self.threads.lock().writer {
+            return;
+        }
+        let (job, answer) = Job::new(Work::Close, deadline);
+        if self.writes.push(job).is_ok() {
+            let _ = tokio::time::timeout_at(deadline.instant(), answer).await;
+        }
+    }
+
+    fn start_writer(self: &Arc<Self>) -> io::Result<()> {
+        let mut threads = self.threads.lock();
+        if !threads.writer {
+            let core = Arc::clone(self);
+            thread::Builder::new().name("sqlite-writer".into()).spawn(move || writer::run(&core))?;
+            threads.writer = true;
+        }
+        Ok(())
+    }
+
+    fn start_readers(self: &Arc<Self>) -> io::Result<()> {
+        let mut threads = self.threads.lock();
+        if !threads.readers {
+            for number in 0..self.options.readers {
+                let core = Arc::clone(self);
+                let name = format!("sqlite-reader-{number}");
+                thread::Builder::new().name(name).spawn(move || reader::threads::run(&core))?;
+                // with one thread at least, every read is served
+                threads.readers = true;
+            }
+        }
+        Ok(())
+    }
+
+    pub(crate) fn snapshot(&self) -> SqliteSnapshot {
+        let wal_bytes = match &self.options.place {
+            Place::Memory => 0,
+            Place::File(path) => {
+                let mut wal = path.clone().into_os_string();
+                wal.push("-wal");
+                std::fs::metadata(wal).map_or(0, |metadata| metadata.len())
+            }
+        };
+        let (writes_waiting, reads_waiting) = (self.writes.waiting(), self.reads.waiting());
+        SqliteSnapshot { writes_waiting, reads_waiting, wal_bytes, ..self.stats.read() }
+    }
+}
+
+async fn submit(queue: &BatchQueue<Job>, work: Work, call: &CallContext) -> Result<Reply, Failure> {
+    let (job, answer) = Job::new(work, call.deadline());
+    let withdraw = Withdraw::new(Arc::clone(&job.ticket), call);
+    if queue.push(job).is_err() {
+        return Err(Failure::unavailable("the database is closed"));
+    }
+    let result = answer.await;
+    withdraw.answered();
+    result.unwrap_or_else(|_| Err(error::lost()))
+}
+
+#[allow(clippy::needless_pass_by_value, reason = "the signature of map_err")]
+fn no_thread(error: io::Error) -> Failure {
+    Failure::unavailable(format!("a thread for the database cannot be started: {error}"))
+}

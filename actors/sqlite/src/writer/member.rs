@@ -1,0 +1,153 @@
+//! One operation inside a transaction: its own statements succeed or are undone, its neighbours' stay.
+
+use std::sync::Arc;
+
+use backstop_core::{
+    clock,
+    error::{Executed, Failure, FailureKind},
+};
+use backstop_sql::{
+    ChunkReport, InsertReport, Request, Statement, Written,
+    message::{Chunk, Chunks},
+};
+use rusqlite::Connection;
+
+use super::{Writer, transaction};
+use crate::{
+    error::{During, Fault},
+    job::{Reply, Ticket, Work},
+    options::SqliteOptions,
+    run::{self, Limits},
+    watch::Watch,
+};
+
+/// What a member needs of the writer.
+pub(super) struct Bench<'a> {
+    pub(super) connection: &'a Connection,
+    pub(super) watch: &'a Watch,
+    pub(super) options: &'a SqliteOptions,
+}
+
+impl Writer<'_> {
+    /// Lends the open connection; `None` when it is closed.
+    pub(super) fn bench(&self) -> Option<Bench<'_>> {
+        let connection = self.connection.as_ref()?;
+        Some(Bench { connection, watch: &self.watch, options: &self.core.options })
+    }
+}
+
+impl Bench<'_> {
+    /// Runs a member inside the open transaction.
+    pub(super) fn member(&self, work: &Work, ticket: &Arc<Ticket>) -> Result<Reply, Failure> {
+        let watching = self.watch.job(ticket);
+        let result = match work {
+            Work::One(statement, request) => self.one(statement, request, During::Statement).map(Reply::Written),
+            Work::List(statements, requests) => {
+                drop(watching);
+                return self.list(statements, requests, ticket).map_err(|failure| verdict(failure, ticket));
+            }
+            Work::Insert(chunks, mode) => self.insert(chunks, *mode).map(Reply::Inserted),
+            Work::Body(_) | Work::Read(..) | Work::Open | Work::Close => {
+                Err(Failure::new(FailureKind::Server, "the work has no place in a group").executed_is(Executed::No))
+            }
+        };
+        result.map_err(|failure| verdict(failure, ticket))
+    }
+
+    /// Runs one statement; an error undoes it alone.
+    pub(super) fn one(
+        &self,
+        statement: &Statement,
+        request: &Request,
+        during: During,
+    ) -> Result<Written, Failure> {
+        let before = self.connection.total_changes();
+        let limits = Limits::of(request, self.options);
+        run::write(self.connection, self.watch, statement, request, limits)
+            .map_err(|fault| self.judged(fault, before, during))
+    }
+
+    /// Under ON CONFLICT FAIL the rows before the failed one stay; the counter of changes tells.
+    fn judged(&self, fault: Fault, before: u64, during: During) -> Failure {
+        let gone = during == During::Statement && self.connection.is_autocommit();
+        let kept = matches!(fault, Fault::Engine(_)) && !gone && self.connection.total_changes() != before;
+        let failure = fault.into_failure(during);
+        if kept && failure.kind() == FailureKind::Conflict { failure.executed_is(Executed::Yes) } else { failure }
+    }
+
+    /// Runs several statements under a savepoint of their own.
+    fn list(
+        &self,
+        statements: &[Arc<Statement>],
+        requests: &[Request],
+        ticket: &Arc<Ticket>,
+    ) -> Result<Reply, Failure> {
+        let own = |sql| transaction::run(self.connection, sql).map_err(|e| Fault::from(e).into_failure(During::Statement));
+        own("SAVEPOINT member")?;
+        let mut replies = Vec::with_capacity(statements.len());
+        for (statement, request) in statements.iter().zip(requests) {
+            let watching = self.watch.job(ticket);
+            let result = self.one(statement, request, During::Statement);
+            drop(watching);
+            match result {
+                Ok(written) => replies.push(written),
+                Err(failure) => {
+                    if !self.connection.is_autocommit() {
+                        own("ROLLBACK TO member")?;
+                        own("RELEASE member")?;
+                    }
+                    return Err(in_statement(failure.executed_is(Executed::No), replies.len()));
+                }
+            }
+        }
+        own("RELEASE member")?;
+        Ok(Reply::List(replies))
+    }
+
+    /// Inserts chunks; the caller's transaction decides what commits together.
+    pub(super) fn insert(&self, chunks: &[(Arc<Statement>, Chunk)], mode: Chunks) -> Result<InsertReport, Failure> {
+        let mut report = InsertReport::default();
+        for (statement, chunk) in chunks {
+            let before = self.connection.total_changes();
+            let outcome = run::insert(self.connection, statement, chunk.values())
+                .map_err(|fault| self.judged(fault, before, During::Statement));
+            match outcome {
+                Err(failure) if mode == Chunks::Together || self.connection.is_autocommit() => return Err(failure),
+                outcome => {
+                    report.affected += outcome.as_ref().copied().unwrap_or(0);
+                    report.chunks.push(ChunkReport::new(chunk, outcome));
+                }
+            }
+        }
+        Ok(report)
+    }
+}
+
+/// Says why a statement was interrupted: its caller left, or its deadline passed.
+pub(super) fn verdict(failure: Failure, ticket: &Ticket) -> Failure {
+    if failure.kind() != FailureKind::Timeout {
+        return failure;
+    }
+    if !ticket.deadline().is_past(clock::now()) && ticket.is_abandoned() {
+        return Failure::new(FailureKind::Cancelled, "the caller left, and the statement was rolled back")
+            .executed_is(Executed::No);
+    }
+    let code = failure.code().unwrap_or_default().to_owned();
+    Failure::new(FailureKind::Timeout, "the deadline passed, and the statement was rolled back")
+        .executed_is(Executed::No)
+        .with_code(code)
+}
+
+/// Says which statement of a list failed; the kind and the rest stay.
+fn in_statement(failure: Failure, at: usize) -> Failure {
+    let text = format!("statement {at}: {}", failure.message());
+    let mut named = Failure::new(failure.kind(), text)
+        .in_phase(failure.phase())
+        .executed_is(failure.executed())
+        .counts_as(failure.outcome())
+        .transient(failure.is_transient());
+    if let Some(code) = failure.code() {
+        named = named.with_code(code.to_owned());
+    }
+    named
+}
