@@ -11,23 +11,23 @@ use backstop_core::{
 
 /// The recipe of [`Echo`].
 #[derive(Clone, Debug)]
-pub struct EchoOptions;
+pub(crate) struct EchoOptions;
 
 /// Adds one to what it is sent.
 #[derive(Debug)]
-pub struct Echo;
+pub(crate) struct Echo;
 
 /// Is answered at the first poll.
 #[derive(Debug)]
-pub struct Ready(pub u64);
+pub(crate) struct Ready(pub(crate) u64);
 
 /// Is answered at the second poll, so that the lane needs a task and a timer.
 #[derive(Debug)]
-pub struct YieldOnce(pub u64);
+pub(crate) struct YieldOnce(pub(crate) u64);
 
 /// Is never answered; dropping the call is its only end.
 #[derive(Debug)]
-pub struct Hold;
+pub(crate) struct Hold;
 
 impl Connect for EchoOptions {
     type Shared = ();

@@ -53,6 +53,8 @@ pub enum EventKind {
         to: BreakerState,
         /// Why.
         cause: Arc<str>,
+        /// Whether it only would have been so: the breaker observes and callers notice nothing.
+        shadow: bool,
     },
     /// An operator or the supervisor overrode the breaker, or lifted the override.
     Override {

@@ -45,7 +45,7 @@ use crate::{
         Policy,
         budget::RetryBudget,
         cache::Cache,
-        circuit_breaker::{BreakerSnapshot, BreakerState, Override, Permit, Transition},
+        circuit_breaker::{BreakerSnapshot, BreakerState, CircuitBreaker, Override, Permit, Transition},
         coalesce::Flights,
         rate_limiter::{ClientLimiter, RateLimiter},
         restart::{RestartDecision, RestartWindow},
@@ -230,23 +230,22 @@ impl Guard {
 
     /// Opens the breaker by order; it heals as after any trip.
     pub fn trip(&self, cause: &str, open_for: Option<std::time::Duration>) {
-        self.announce(self.breaker.with(|machine| machine.trip(cause, open_for, clock::now())));
+        self.on_breaker(|machine| machine.trip(cause, open_for, clock::now()));
     }
 
     /// Closes the breaker and forgets what it has seen.
     pub fn reset(&self) {
-        self.announce(self.breaker.with(|machine| machine.reset(clock::now())));
+        self.on_breaker(|machine| machine.reset(clock::now()));
     }
 
     /// Overrides the breaker until it is lifted or its time is up; `None` lifts it.
     pub fn force(&self, order: Option<Override>) {
         let text = order.as_ref().map_or_else(|| "lifted".into(), |order| format!("{} by {}: {}", order.mode.as_str(), order.by, order.reason));
-        let transition = self.breaker.with(|machine| match order {
+        self.events.push(&self.name, EventKind::Override { order: text.into() });
+        self.on_breaker(|machine| match order {
             Some(order) => machine.force(order, clock::now()),
             None => machine.clear_override(clock::now()),
         });
-        self.events.push(&self.name, EventKind::Override { order: text.into() });
-        self.announce(transition);
     }
 
     /// Returns the state of the breaker.
@@ -258,20 +257,20 @@ impl Guard {
     /// Returns when the breaker wants its next probe; `None` when it wants none.
     #[must_use]
     pub fn next_probe_at(&self) -> Option<Instant> {
-        self.breaker.with(|machine| machine.next_probe_at())
+        self.read_breaker(|machine| machine.next_probe_at())
     }
 
     /// Does what time alone does to the breaker, and says when that is due next, with the next probe.
     #[must_use]
     pub fn tick(&self) -> (Option<Instant>, Option<Instant>) {
-        self.announce(self.breaker.with(|machine| machine.tick(clock::now())));
-        self.breaker.with(|machine| (machine.next_tick_at(), machine.next_probe_at()))
+        self.on_breaker(|machine| machine.tick(clock::now()));
+        self.read_breaker(|machine| (machine.next_tick_at(), machine.next_probe_at()))
     }
 
     /// Takes the right to one dedicated probe; `None` while none is due.
     #[must_use]
     pub fn begin_probe(&self) -> Option<ProbePass<'_>> {
-        let permit = self.breaker.with(|machine| machine.try_probe(clock::now()))?;
+        let permit = self.read_breaker(|machine| machine.try_probe(clock::now()))?;
         Some(ProbePass { guard: self, permit: Some(permit) })
     }
 
@@ -301,7 +300,7 @@ impl Guard {
         let now = clock::now();
         self.intake.set_limit(policy.intake);
         self.limit.set_limit(policy.concurrency, &policy.queue);
-        self.announce(self.breaker.with(|machine| machine.reconfigure(policy.breaker.clone(), now)));
+        self.on_breaker(|machine| machine.reconfigure(policy.breaker.clone(), now));
         self.has_rate.store(policy.rate.is_some(), Relaxed);
         self.has_client_rate.store(policy.client_rate.is_some(), Relaxed);
         // A limiter that stays keeps what it has let through, or a change of settings would allow a burst.
@@ -387,7 +386,7 @@ impl Guard {
             retries_total: self.retries.load(Relaxed),
             incarnations: self.incarnations.load(Relaxed),
             restarts_in_window: self.crashes.lock().restarts_in_window(now),
-            breaker: self.breaker.with(|machine| machine.snapshot(now)),
+            breaker: self.read_breaker(|machine| machine.snapshot(now)),
         }
     }
 
@@ -402,12 +401,31 @@ impl Guard {
         CallError::Failed(failure.stamped(&self.name, call.attempt()))
     }
 
-    fn announce(&self, transition: Option<Transition>) {
-        let Some(transition) = transition else { return };
-        let (from, to, cause) = (transition.from, transition.to, Arc::clone(&transition.cause));
-        self.events.push(&self.name, EventKind::Transition { from, to, cause });
-        if let Some(watcher) = self.watcher.get() {
-            watcher(&transition);
+    /// Changes the breaker and tells what became of it.
+    fn on_breaker(&self, work: impl FnOnce(&mut CircuitBreaker) -> Option<Transition>) {
+        let ((), transitions) = self.breaker.with(|machine| ((), work(machine)));
+        self.announce(transitions);
+    }
+
+    /// Looks at the breaker; time that has passed may change it on the way.
+    fn read_breaker<R>(&self, look: impl FnOnce(&mut CircuitBreaker) -> R) -> R {
+        let (result, transitions) = self.breaker.with(|machine| (look(machine), None));
+        self.announce(transitions);
+        result
+    }
+
+    /// Tells of changes, after the lock is gone.
+    fn announce(&self, transitions: Vec<Transition>) {
+        for transition in transitions {
+            let Transition { from, to, cause, shadow, .. } = &transition;
+            // Opened anew, or an override over the same state: the watcher must know, the record need not.
+            if from != to {
+                let (from, to, cause, shadow) = (*from, *to, Arc::clone(cause), *shadow);
+                self.events.push(&self.name, EventKind::Transition { from, to, cause, shadow });
+            }
+            if let Some(watcher) = self.watcher.get() {
+                watcher(&transition);
+            }
         }
     }
 }
@@ -428,17 +446,17 @@ impl ProbePass<'_> {
             guard.events.push(&guard.name, EventKind::ProbeFailed { error: error.to_string().into() });
         }
         let hint = result.as_ref().err().and_then(|error| error.retry_after(now));
-        guard.announce(guard.breaker.with(|machine| match result {
+        guard.on_breaker(|machine| match result {
             Ok(()) => machine.probe_succeeded(permit, now),
             Err(error) => machine.probe_failed(permit, now, &error.to_string(), hint),
-        }));
+        });
     }
 }
 
 impl Drop for ProbePass<'_> {
     fn drop(&mut self) {
         if let Some(permit) = self.permit.take() {
-            self.guard.announce(self.guard.breaker.with(|machine| machine.release(permit, clock::now())));
+            self.guard.on_breaker(|machine| machine.release(permit, clock::now()));
         }
     }
 }

@@ -93,7 +93,9 @@ impl Http {
     /// query for the wire.
     fn admit(&self, request: &Request) -> Result<String, RequestError> {
         let relative = path::normalize(&request.path)?;
-        let mut target = format!("{}{relative}", self.base_path);
+        // without a path the base address is meant as it stands, with or without a slash at its end
+        let base = if relative.is_empty() { self.options.base_url.path() } else { &self.base_path };
+        let mut target = format!("{base}{relative}");
         if !request.query.is_empty() {
             target.push('?');
             target.push_str(&request.query);

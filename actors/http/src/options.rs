@@ -8,7 +8,7 @@ use backstop_core::{
     policy::duration,
 };
 use backstop_transport::{Cap, Target, Timeouts, Tls, TlsOptions};
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer, de};
 use url::{Host, Url};
 
 use crate::{backend::Http, headers, path};
@@ -30,6 +30,7 @@ use crate::{backend::Http, headers, path};
 #[serde(deny_unknown_fields)]
 pub struct HttpOptions {
     /// Scheme, host, port and base path; http or https, without user, query and fragment.
+    #[serde(deserialize_with = "read_base")]
     pub base_url: Url,
     /// Headers of every request; a request replaces those of the same name, except credentials.
     #[serde(default)]
@@ -98,12 +99,8 @@ impl HttpOptions {
     /// # Errors
     /// [`ConfigError`] for `base_url` when it is no URL of the kind that can serve; see [`Self::base_url`].
     pub fn new(base_url: &str) -> Result<Self, ConfigError> {
-        // the text itself is not repeated: it may hold a password
-        let base_url =
-            Url::parse(base_url).map_err(|error| ConfigError::new("base_url", format!("is no URL: {error}")))?;
-        check_base(&base_url)?;
         Ok(Self {
-            base_url,
+            base_url: parse_base(base_url)?,
             default_headers: Vec::new(),
             allowed_headers: None,
             connect_timeout: default::connect_timeout(),
@@ -181,6 +178,17 @@ impl HttpOptions {
     }
 }
 
+fn read_base<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Url, D::Error> {
+    parse_base(&String::deserialize(deserializer)?).map_err(de::Error::custom)
+}
+
+fn parse_base(text: &str) -> Result<Url, ConfigError> {
+    // the text itself is not repeated: it may hold a password
+    let url = Url::parse(text).map_err(|error| ConfigError::new("base_url", format!("is no URL: {error}")))?;
+    check_base(&url)?;
+    Ok(url)
+}
+
 fn check_base(url: &Url) -> Result<(), ConfigError> {
     let wrong = |why: &str| Err(ConfigError::new("base_url", why));
     if !matches!(url.scheme(), "http" | "https") {
@@ -251,5 +259,105 @@ impl fmt::Debug for HttpOptions {
             .field("default_headers", &names)
             .field("max_connections", &self.max_connections)
             .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn with(change: impl FnOnce(&mut HttpOptions)) -> Result<(), ConfigError> {
+        let mut options = HttpOptions::new("http://127.0.0.1:1/")?;
+        change(&mut options);
+        options.validate()
+    }
+
+    #[test]
+    fn only_a_plain_http_or_https_base_is_accepted() {
+        for base in ["http://a", "https://a.example:8443/v1/", "http://[::1]:80", "http://127.0.0.1/x"] {
+            HttpOptions::new(base).unwrap().validate().unwrap();
+        }
+        for base in [
+            "",
+            "a.example",
+            "/v1",
+            "ftp://a",
+            "file:///etc",
+            "ws://a",
+            "unix:/x",
+            "http://",
+            "http://user@a",
+            "http://user:canary@a",
+            "http://:canary@a",
+            "http://a/?q=1",
+            "http://a/#f",
+            "http://a:0/",
+            "http://a:99999/",
+            "http://a b/",
+        ] {
+            let error = HttpOptions::new(base).unwrap_err();
+            assert_eq!(error.setting(), "base_url", "{base}");
+            assert!(!error.to_string().contains("canary"));
+        }
+    }
+
+    #[test]
+    fn absurd_values_are_named() {
+        let day = Duration::from_secs(24 * 60 * 60);
+        let table: [(&str, fn(&mut HttpOptions, Duration)); 4] = [
+            ("connect_timeout", |options, value| options.connect_timeout = value),
+            ("first_byte_timeout", |options, value| options.first_byte_timeout = value),
+            ("body_idle_timeout", |options, value| options.body_idle_timeout = value),
+            ("keep_alive", |options, value| options.keep_alive = value),
+        ];
+        for (name, set) in table {
+            for value in [Duration::ZERO, day, Duration::MAX] {
+                assert_eq!(with(|options| set(options, value)).unwrap_err().setting(), name);
+            }
+        }
+        let max = usize::MAX;
+        for value in [0, max] {
+            assert_eq!(with(|o| o.max_connections = value).unwrap_err().setting(), "max_connections");
+            assert_eq!(with(|o| o.max_response_bytes = value).unwrap_err().setting(), "max_response_bytes");
+            assert_eq!(with(|o| o.max_request_bytes = value).unwrap_err().setting(), "max_request_bytes");
+        }
+        assert_eq!(with(|o| o.probe_path = "../x".into()).unwrap_err().setting(), "probe_path");
+        let pem = with(|o| {
+            o.base_url = Url::parse("https://a").unwrap();
+            o.extra_ca_pem = Some("none".into());
+        });
+        assert_eq!(pem.unwrap_err().setting(), "extra_ca_pem");
+    }
+
+    #[test]
+    fn credentials_in_plain_text_go_to_loopback_alone() {
+        for name in ["Authorization", "cookie", "X-Api-Key"] {
+            for (base, ok) in [
+                ("http://127.0.0.1:1/", true),
+                ("http://localhost/", true),
+                ("http://[::1]/", true),
+                ("https://a.example/", true),
+                ("http://a.example/", false),
+                ("http://10.0.0.1/", false),
+                ("http://127.0.0.1.nip.example/", false),
+            ] {
+                let mut options = HttpOptions::new(base).unwrap();
+                options.default_headers.push((name.into(), "canary".into()));
+                let result = options.validate();
+                assert_eq!(result.is_ok(), ok, "{name} to {base}");
+                assert!(result.err().is_none_or(|error| !error.to_string().contains("canary")));
+                assert!(!format!("{options:?}").contains("canary"));
+            }
+        }
+    }
+
+    #[test]
+    fn settings_are_read_from_data_and_unknown_ones_refused() {
+        let text = r#"{"base_url": "https://a.example/v1", "connect_timeout": "2s", "max_connections": 4}"#;
+        let options: HttpOptions = serde_json::from_str(text).unwrap();
+        assert_eq!((options.connect_timeout, options.max_connections), (Duration::from_secs(2), 4));
+        assert_eq!(options.keep_alive, Duration::from_secs(15));
+        assert!(serde_json::from_str::<HttpOptions>(r#"{"base_url": "https://a", "proxy": "x"}"#).is_err());
+        assert!(serde_json::from_str::<HttpOptions>(r#"{"base_url": "https://u:canary@a"}"#).is_err());
     }
 }

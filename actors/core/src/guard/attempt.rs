@@ -1,6 +1,6 @@
 //! One attempt after the other, until there is an answer or a reason to stop.
 
-use std::{any::Any, future::Future, panic::AssertUnwindSafe, sync::atomic::Ordering::Relaxed};
+use std::{any::Any, future::Future, panic::AssertUnwindSafe, sync::atomic::Ordering::Relaxed, time::Duration};
 
 use futures_util::FutureExt;
 
@@ -12,7 +12,7 @@ use crate::{
     error::{CallError, Executed, Failure, FailureKind, Phase, RejectionReason},
     message::{Class, Message},
     outcome::Outcome,
-    policy::{circuit_breaker::BreakerState, rate_limiter::RateLimited, retry::Decision},
+    policy::{circuit_breaker::{BreakerState, Permit}, rate_limiter::RateLimited, retry::Decision},
 };
 
 impl Guard {
@@ -68,9 +68,7 @@ impl Guard {
                 place.map_err(|reason| self.reject(reason))?
             }
         };
-        let (pass, transition) = self.breaker.acquire(now);
-        self.announce(transition);
-        let pass = pass.map_err(|info| self.reject(RejectionReason::CircuitOpen(info)))?;
+        let pass = self.pass(now)?;
         now = self.wait_for_send(call, now).await?;
 
         let until = call.deadline().instant() + B::SETTLE;
@@ -81,15 +79,22 @@ impl Guard {
 
         let result = served.unwrap_or_else(|| Err(timed_out(call)));
         let elapsed = ended.saturating_duration_since(now);
-        let transition = match &result {
+        match &result {
             Ok(_) => pass.record(Outcome::Success, elapsed, ended, None, None),
             Err(failure) => {
                 let text = failure.outcome().is_bad().then(|| failure.to_string());
-                pass.record(failure.outcome(), elapsed, ended, failure.retry_after(), text.as_deref())
+                pass.record(failure.outcome(), elapsed, ended, failure.retry_after(), text.as_deref());
             }
-        };
-        self.announce(transition);
+        }
         result.map_err(|failure| self.stamp(failure, call))
+    }
+
+    /// Takes the right to make one attempt.
+    fn pass(&self, now: Instant) -> Result<Pass<'_>, CallError> {
+        let (permit, transitions) = self.breaker.acquire(now);
+        self.announce(transitions);
+        let permit = permit.map_err(|info| self.reject(RejectionReason::CircuitOpen(info)))?;
+        Ok(Pass { guard: self, permit: Some(permit) })
     }
 
     /// Waits for the next places of the rate limits; returns the time at which the send may leave.
@@ -119,7 +124,7 @@ impl Guard {
     }
 
     /// Says how long to wait before the next attempt; `None` ends the call.
-    fn retry_delay(&self, class: Class, failure: &Failure, call: &CallContext) -> Option<std::time::Duration> {
+    fn retry_delay(&self, class: Class, failure: &Failure, call: &CallContext) -> Option<Duration> {
         let now = call.ended().unwrap_or_else(clock::now);
         let closed = self.breaker.state() == BreakerState::Closed;
         let remaining = call.call_deadline().remaining(now);
@@ -129,6 +134,36 @@ impl Guard {
         match decision {
             Decision::RetryAfter(delay) => self.budget.try_withdraw(now).then_some(delay),
             Decision::GiveUp(_) => None,
+        }
+    }
+}
+
+/// The right to make one attempt; dropped unused, it leaves no trace.
+struct Pass<'a> {
+    guard: &'a Guard,
+    permit: Option<Permit>,
+}
+
+impl Pass<'_> {
+    fn record(
+        mut self,
+        outcome: Outcome,
+        elapsed: Duration,
+        now: Instant,
+        hint: Option<Duration>,
+        error: Option<&str>,
+    ) {
+        if let Some(permit) = self.permit.take() {
+            let guard = self.guard;
+            guard.announce(guard.breaker.record(permit, outcome, elapsed, now, hint, error));
+        }
+    }
+}
+
+impl Drop for Pass<'_> {
+    fn drop(&mut self) {
+        if let Some(permit) = self.permit.take() {
+            self.guard.on_breaker(|machine| machine.release(permit, clock::now()));
         }
     }
 }

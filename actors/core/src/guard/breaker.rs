@@ -30,27 +30,32 @@ pub(super) struct Breaker {
 const OPEN: u64 = 1;
 const HALF_OPEN: u64 = 2;
 
-/// The right to make one attempt; dropped unused, it leaves no trace.
-pub(super) struct Pass<'a> {
-    breaker: &'a Breaker,
-    permit: Option<Permit>,
-}
-
 impl Breaker {
     pub(super) fn new(policy: BreakerPolicy, seed: u64, now: Instant) -> Self {
         let machine = CircuitBreaker::new(policy, seed, now);
         let open = RwLock::new(Arc::new(machine.open_info()));
-        let breaker = Self { word: AtomicU64::new(0), machine: Mutex::new(machine), open };
-        breaker.with(|_| ());
-        breaker
+        Self { word: AtomicU64::new(0), machine: Mutex::new(machine), open }
     }
 
-    /// Works on the machine and then publishes what the next call will find.
-    pub(super) fn with<R>(&self, work: impl FnOnce(&mut CircuitBreaker) -> R) -> R {
+    /// Works on the machine, publishes what the next call will find, and returns what changed.
+    pub(super) fn with<R>(
+        &self,
+        work: impl FnOnce(&mut CircuitBreaker) -> (R, Option<Transition>),
+    ) -> (R, Vec<Transition>) {
         let mut machine = self.machine.lock();
-        let result = work(&mut machine);
-        self.publish(&machine);
-        result
+        let (result, first) = work(&mut machine);
+        let transitions = self.changes(&mut machine, first);
+        (result, transitions)
+    }
+
+    /// Collects the changes of one step; nothing is allocated or published where there is none.
+    fn changes(&self, machine: &mut CircuitBreaker, first: Option<Transition>) -> Vec<Transition> {
+        let rest = std::iter::from_fn(|| machine.take_transition());
+        let transitions: Vec<_> = first.into_iter().chain(rest).collect();
+        if !transitions.is_empty() {
+            self.publish(machine);
+        }
+        transitions
     }
 
     fn publish(&self, machine: &CircuitBreaker) {
@@ -93,45 +98,25 @@ impl Breaker {
     }
 
     /// Takes the right to make one attempt.
-    pub(super) fn acquire(&self, now: Instant) -> (Result<Pass<'_>, Arc<OpenInfo>>, Option<Transition>) {
+    pub(super) fn acquire(&self, now: Instant) -> (Result<Permit, Arc<OpenInfo>>, Vec<Transition>) {
         let mut machine = self.machine.lock();
-        let before = machine.state();
         let acquired = machine.try_acquire(now);
-        let transition = machine.take_transition();
-        if machine.state() != before || transition.is_some() {
-            self.publish(&machine);
-        }
-        match acquired {
-            Ok(permit) => (Ok(Pass { breaker: self, permit: Some(permit) }), transition),
-            Err(_) => (Err(Arc::new(machine.open_info())), transition),
-        }
+        let transitions = self.changes(&mut machine, None);
+        (acquired.map_err(|_| Arc::new(machine.open_info())), transitions)
     }
-}
 
-impl Pass<'_> {
-    /// Notes how the attempt ended.
+    /// Notes how an attempt ended.
     pub(super) fn record(
-        mut self,
+        &self,
+        permit: Permit,
         outcome: Outcome,
         elapsed: Duration,
         now: Instant,
         hint: Option<Duration>,
         error: Option<&str>,
-    ) -> Option<Transition> {
-        let permit = self.permit.take()?;
-        let mut machine = self.breaker.machine.lock();
-        let transition = machine.record(permit, outcome, elapsed, now, hint, error);
-        if transition.is_some() {
-            self.breaker.publish(&machine);
-        }
-        transition
-    }
-}
-
-impl Drop for Pass<'_> {
-    fn drop(&mut self) {
-        if let Some(permit) = self.permit.take() {
-            self.breaker.with(|machine| machine.release(permit, clock::now()));
-        }
+    ) -> Vec<Transition> {
+        let mut machine = self.machine.lock();
+        let first = machine.record(permit, outcome, elapsed, now, hint, error);
+        self.changes(&mut machine, first)
     }
 }
