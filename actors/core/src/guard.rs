@@ -10,6 +10,7 @@
 
 mod attempt;
 mod breaker;
+mod hot;
 mod intake;
 mod limit;
 mod sharing;
@@ -32,7 +33,7 @@ pub use self::{
     intake::{Admission, Ticket},
     slow::SlowCall,
 };
-use self::{breaker::Breaker, intake::Intake, limit::Limit, slow::SlowCalls};
+use self::{breaker::Breaker, hot::Hot, intake::Intake, limit::Limit, slow::SlowCalls};
 use crate::{
     backend::Serve,
     call::{CallContext, Deadline},
@@ -41,6 +42,7 @@ use crate::{
     event::{EventKind, EventRing},
     message::{Class, Message},
     name::Name,
+    planted::{self, Bug},
     policy::{
         Policy,
         budget::RetryBudget,
@@ -56,6 +58,7 @@ use crate::{
 pub struct Guard {
     name: Name,
     policy: ArcSwap<Policy>,
+    hot: Hot,
     events: Arc<EventRing>,
     intake: Intake,
     breaker: Breaker,
@@ -127,6 +130,7 @@ impl Guard {
             incarnations: AtomicU64::new(0),
             retries: AtomicU64::new(0),
             watcher: OnceLock::new(),
+            hot: Hot::new(&policy),
             policy: ArcSwap::from_pointee(policy),
             name,
             events,
@@ -159,8 +163,7 @@ impl Guard {
     /// Computes the deadline of a call that asks for `timeout`, or for the default.
     #[must_use]
     pub fn deadline(&self, timeout: Option<std::time::Duration>, now: Instant) -> Deadline {
-        let policy = self.policy.load();
-        Deadline::at(now + timeout.unwrap_or(policy.timeout).min(policy.timeout_max))
+        Deadline::at(now + self.hot.timeout(timeout))
     }
 
     /// Lets a call in, or refuses it at once; never waits.
@@ -202,7 +205,8 @@ impl Guard {
     {
         match message.sharing() {
             None => self.attempts(backend, message, call, class).await,
-            Some(sharing) => self.shared(backend, message, call, class, sharing).await,
+            // Boxed, so that messages without sharing carry no room for it.
+            Some(sharing) => Box::pin(self.shared(backend, message, call, class, sharing)).await,
         }
     }
 
@@ -287,7 +291,10 @@ impl Guard {
         call: &CallContext,
     ) -> Result<(), CallError> {
         call.begin_attempt(None);
-        let served = attempt::contained(async { backend.probe(call).await }, call, call.call_deadline().instant()).await;
+        let served = {
+            let probe = std::pin::pin!(async { backend.probe(call).await });
+            attempt::contained(probe, call, call.call_deadline().instant()).await
+        };
         served.unwrap_or_else(|| Err(attempt::timed_out(call))).map_err(|failure| self.stamp(failure, call))
     }
 
@@ -325,6 +332,7 @@ impl Guard {
         self.budget.set_policy(policy.retry.budget.clone());
         self.cache.set_max_entries(policy.cache.max_entries);
         self.crashes.lock().set_policy(policy.restart.clone());
+        self.hot.set(&policy);
         self.policy.store(Arc::new(policy));
         self.events.push(&self.name, EventKind::Reconfigured);
         Ok(())
@@ -368,7 +376,7 @@ impl Guard {
 
     /// Remembers a call that took longer than the breaker's slow threshold.
     pub fn note_slow(&self, message: &'static str, call: &CallContext, elapsed: std::time::Duration, ok: bool) {
-        if elapsed >= self.policy.load().breaker.slow_after {
+        if self.hot.is_slow(elapsed) {
             self.slow.push(SlowCall::new(message, call, elapsed, ok));
         }
     }
@@ -470,5 +478,8 @@ impl fmt::Debug for Guard {
 /// Says whether an error is the panic of a backend, which costs its instance.
 #[must_use]
 pub fn is_crash(error: &CallError) -> bool {
-    error.as_failure().is_some_and(|failure| failure.kind() == FailureKind::Panicked)
+    let outage = planted::is(Bug::OutageIsCrash).then_some(FailureKind::Unavailable);
+    error.as_failure().is_some_and(|failure| {
+        failure.kind() == FailureKind::Panicked || Some(failure.kind()) == outage
+    })
 }

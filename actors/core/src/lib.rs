@@ -11,6 +11,8 @@ pub mod message;
 pub mod name;
 pub mod operation;
 pub mod outcome;
+#[doc(hidden)]
+pub mod planted;
 pub mod policy;
 pub mod snapshot;
 pub mod stats;

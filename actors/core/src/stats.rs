@@ -16,7 +16,7 @@ use parking_lot::Mutex;
 use serde::Serialize;
 
 pub use self::histogram::{Histogram, LatencySnapshot};
-use crate::error::{CallError, Executed};
+use crate::{error::{CallError, Executed}, planted::{self, Bug}};
 
 /// What happened to the messages of one kind on one lane.
 pub(crate) struct OpStats {
@@ -153,6 +153,9 @@ impl Recorder {
             }
         };
         op.latency.record(elapsed);
+        if result.is_ok() && planted::is(Bug::CountedTwice) {
+            bump(&op.ok);
+        }
         bump(match result {
             Ok(_) => &op.ok,
             Err(CallError::Rejected(_)) => &op.rejected,

@@ -1,10 +1,13 @@
 //! The backend: one client per lane, one bound over all lanes, one send per call.
 //!
-//! Nothing is sent twice here; repeating is the guard's affair. Idle connections are kept for
-//! [`HttpOptions::keep_alive`] and then closed by a task of the lane, at most 75 s after they were opened
-//! when they are used again.
+//! Nothing is sent twice here; repeating is the guard's affair.
+//!
+//! Connections belong to a lane and are reused there. An idle one is closed by a task of the lane after
+//! [`HttpOptions::keep_alive`], at once when bytes come that nobody asked for, and when another lane needs
+//! its place under [`HttpOptions::max_connections`]; none is used again 75 s after it was opened.
 
 use std::{
+    fmt,
     sync::Arc,
     time::{Duration, SystemTime},
 };
@@ -13,16 +16,18 @@ use backstop_core::{
     backend::{Backend, Serve},
     call::{CallContext, Deadline},
     error::{Executed, Failure, FailureKind, Phase},
+    message::Class,
     outcome::Outcome,
     snapshot::PoolSnapshot,
 };
 use backstop_transport::{BodyLimits, Incoming, Outgoing, Transport, TransportError};
+use bytes::Bytes;
 use serde::de::DeserializeOwned;
 
 use crate::{
     error::{RequestError, refusal},
     headers,
-    message::{Json, Method, Request, Response},
+    message::{Json, Request, Response},
     options::{HttpOptions, HttpShared},
     path, retry_after, status,
 };
@@ -37,7 +42,6 @@ const DISCARD_PATIENCE: Duration = Duration::from_millis(100);
 const TARGET_MAX: usize = 32 * 1024;
 
 /// An instance of an HTTP backend; made by [`HttpOptions`].
-#[derive(Debug)]
 pub struct Http {
     transport: Transport,
     options: HttpOptions,
@@ -72,7 +76,7 @@ impl Http {
             incoming.discard(DISCARD_MAX, DISCARD_PATIENCE).await;
             return Err(failure);
         }
-        let proof = status::proof(!method.is_safe(), status);
+        let proof = status::proof(request.class, status);
         let answer = incoming.read(self.limits).await.map_err(|error| error.into_failure(Some(proof)))?;
         Ok(Response::from_answer(answer))
     }
@@ -80,19 +84,18 @@ impl Http {
     async fn send(&self, request: &Request, call: &CallContext) -> Result<Incoming, Failure> {
         let target = self.admit(request).map_err(refused)?;
         let headers = self.merge(&request.headers);
-        let outgoing = Outgoing {
-            method: request.method.as_str(),
-            path: &target,
-            headers: &headers,
-            body: request.body.as_ref(),
-        };
+        // a write without a body says so, because some servers wait for one otherwise (RFC 9110 §8.6)
+        let nothing = Bytes::new();
+        let body = request.body.as_ref().or(request.method.carries_body().then_some(&nothing));
+        let outgoing = Outgoing { method: request.method.as_str(), path: &target, headers: &headers, body };
         self.transport.send(outgoing, call).await.map_err(|error: TransportError| error.into_failure(None))
     }
 
     /// Checks once more what the builder has checked, and what only this backend knows; returns path and
     /// query for the wire.
     fn admit(&self, request: &Request) -> Result<String, RequestError> {
-        let relative = path::normalize(&request.path)?;
+        // the slash keeps a colon in the first segment from looking like a scheme
+        let relative = path::normalize(&format!("/{}", request.path))?;
         // without a path the base address is meant as it stands, with or without a slash at its end
         let base = if relative.is_empty() { self.options.base_url.path() } else { &self.base_path };
         let mut target = format!("{base}{relative}");
@@ -156,6 +159,13 @@ impl Http {
     }
 }
 
+impl fmt::Debug for Http {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // not the default headers: they may hold secrets
+        f.debug_struct("Http").field("options", &self.options).finish_non_exhaustive()
+    }
+}
+
 /// A request that this backend will not send; it says nothing about the server.
 fn refused(error: RequestError) -> Failure {
     Failure::refused(error.to_string())
@@ -200,16 +210,16 @@ impl Serve<Request> for Http {
 impl<T: DeserializeOwned + Send + 'static> Serve<Json<T>> for Http {
     async fn serve(&self, message: &Json<T>, call: &CallContext) -> Result<T, Failure> {
         let response = self.exchange(&message.request, call).await?;
-        response.json().map_err(|error| undecodable(message.request.method, &response, error))
+        response.json().map_err(|error| undecodable(message.request.class, &response, error))
     }
 }
 
-fn undecodable(method: Method, response: &Response, error: serde_json::Error) -> Failure {
+fn undecodable(class: Class, response: &Response, error: serde_json::Error) -> Failure {
     let status = response.status();
     let message = format!("the body of status {status} is not the JSON that was asked for");
     Failure::new(FailureKind::Decode, message)
         .in_phase(Phase::Decode)
-        .executed_is(status::proof(!method.is_safe(), status))
+        .executed_is(status::proof(class, status))
         .with_code("decode")
         .caused_by(error)
 }

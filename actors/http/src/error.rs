@@ -12,7 +12,7 @@
 //! | ended before a byte of the request left | unavailable | `disconnected` | execute | no | yes | failure, not counted when reused |
 //! | ended after that | lost | `disconnected` | execute | unknown | yes | failure, not counted when reused |
 //! | no head in time | timeout | `first_byte_timeout` | execute | unknown | yes | failure |
-//! | malformed head or chunks | protocol | `malformed` | execute | unknown | no | failure |
+//! | malformed head | protocol | `malformed` | execute | unknown | no | failure |
 //! | head over 64 KiB or 96 headers | too large | `head_too_large` | execute | unknown | no | success |
 //!
 //! Between head and end of body, where `executed` is `yes` for a write that was answered with 2xx and
@@ -21,6 +21,7 @@
 //! | What happened | Kind | Code | Phase | Transient | Breaker |
 //! |---|---|---|---|---|---|
 //! | body cut, by length, chunks or gzip | lost | `truncated` | decode | yes | failure |
+//! | malformed chunks, or a head that hides the body | protocol | `malformed` | decode | no | failure |
 //! | nothing of the body for too long | timeout | `body_idle_timeout` | decode | yes | failure |
 //! | body over the limit, before or after decoding | too large | `body_too_large` | decode | no | success |
 //! | body inflates more than 100 times above 1 MiB | too large | `inflation` | decode | no | success |
@@ -71,7 +72,9 @@ pub enum RequestError {
     #[error("method {0:?} is not known; there are GET, HEAD, PUT, DELETE, POST, PATCH")]
     Method(String),
     /// An expected status that cannot be expected.
-    #[error("status {0} cannot be expected: 2xx and 3xx always pass, 5xx and 1xx are failures; name 4xx ones")]
+    #[error(
+        "status {0} cannot be expected: 2xx and 3xx always pass, 5xx and 1xx are failures; name 4xx ones"
+    )]
     ExpectedStatus(u16),
     /// The body cannot be written as JSON.
     #[error("the body cannot be written as JSON: {0}")]

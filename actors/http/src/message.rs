@@ -18,11 +18,11 @@ use backstop_core::message::{Class, Message};
 use bytes::Bytes;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
+pub(crate) use self::builder::Parts;
 pub use self::{
     builder::{CarriesBody, Delete, Get, Head, Patch, Post, Put, RequestBuilder, Verb, verb},
     response::Response,
 };
-pub(crate) use self::builder::Parts;
 use crate::error::RequestError;
 
 /// The method of a request.

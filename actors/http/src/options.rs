@@ -2,11 +2,7 @@
 
 use std::{fmt, sync::Arc, time::Duration};
 
-use backstop_core::{
-    backend::Connect,
-    error::ConfigError,
-    policy::duration,
-};
+use backstop_core::{backend::Connect, error::ConfigError, policy::duration};
 use backstop_transport::{Cap, Target, Timeouts, Tls, TlsOptions};
 use serde::{Deserialize, Deserializer, de};
 use url::{Host, Url};
@@ -41,7 +37,7 @@ pub struct HttpOptions {
     /// For resolving, connecting and the TLS handshake together; 5 s by default.
     #[serde(default = "default::connect_timeout", with = "duration")]
     pub connect_timeout: Duration,
-    /// From the first byte sent to the head of the answer; 30 s by default.
+    /// From the first byte sent to the head of the answer, so the upload counts; 30 s by default.
     #[serde(default = "default::first_byte_timeout", with = "duration")]
     pub first_byte_timeout: Duration,
     /// The longest wait between two pieces of the body; 10 s by default.
@@ -50,7 +46,7 @@ pub struct HttpOptions {
     /// How long an idle connection is kept; 15 s by default.
     #[serde(default = "default::keep_alive", with = "duration")]
     pub keep_alive: Duration,
-    /// The most connections that serve calls, over all lanes; 100 by default.
+    /// The most connections, idle ones too, over all lanes; 100 by default.
     #[serde(default = "default::max_connections")]
     pub max_connections: usize,
     /// The most bytes of a response body, before and after decoding each; 16 MiB by default.
@@ -144,11 +140,14 @@ impl HttpOptions {
             let wrong = |why: String| ConfigError::new("default_headers", why);
             let name = headers::check(name, value).map_err(|error| wrong(error.to_string()))?;
             if headers::is_credential(&name) && self.base_url.scheme() == "http" && !target.is_loopback() {
-                return Err(wrong(format!("`{name}` would travel in plain text to another machine; use https")));
+                return Err(wrong(format!(
+                    "`{name}` would travel in plain text to another machine; use https"
+                )));
             }
         }
         for name in self.allowed_headers.iter().flatten() {
-            headers::check(name, "").map_err(|error| ConfigError::new("allowed_headers", error.to_string()))?;
+            headers::check(name, "")
+                .map_err(|error| ConfigError::new("allowed_headers", error.to_string()))?;
         }
         Ok(())
     }
@@ -184,7 +183,8 @@ fn read_base<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Url, D::Error
 
 fn parse_base(text: &str) -> Result<Url, ConfigError> {
     // the text itself is not repeated: it may hold a password
-    let url = Url::parse(text).map_err(|error| ConfigError::new("base_url", format!("is no URL: {error}")))?;
+    let url =
+        Url::parse(text).map_err(|error| ConfigError::new("base_url", format!("is no URL: {error}")))?;
     check_base(&url)?;
     Ok(url)
 }
@@ -248,6 +248,10 @@ impl Connect for HttpOptions {
     async fn connect(&self, shared: &Arc<HttpShared>) -> Result<Http, ConfigError> {
         Ok(Http::new(self.clone(), shared))
     }
+
+    fn lanes_max(&self) -> usize {
+        (self.max_connections / 2).max(1)
+    }
 }
 
 impl fmt::Debug for HttpOptions {
@@ -304,7 +308,8 @@ mod tests {
     #[test]
     fn absurd_values_are_named() {
         let day = Duration::from_secs(24 * 60 * 60);
-        let table: [(&str, fn(&mut HttpOptions, Duration)); 4] = [
+        type Set = fn(&mut HttpOptions, Duration);
+        let table: [(&str, Set); 4] = [
             ("connect_timeout", |options, value| options.connect_timeout = value),
             ("first_byte_timeout", |options, value| options.first_byte_timeout = value),
             ("body_idle_timeout", |options, value| options.body_idle_timeout = value),

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use backstop_core::{
     error::{Executed, Failure, FailureKind, Phase},
+    message::Class,
     outcome::Outcome,
 };
 
@@ -53,9 +54,10 @@ pub(crate) fn refusal(
     Some(failure)
 }
 
-/// What a status proves about the work of a request whose answer is then lost.
-pub(crate) fn proof(changes_something: bool, status: u16) -> Executed {
-    if changes_something && (200..=299).contains(&status) { Executed::Yes } else { Executed::Unknown }
+/// What a status proves about the work of a request whose answer is then lost; a read has nothing to have
+/// been done, so that it may be repeated.
+pub(crate) fn proof(class: Class, status: u16) -> Executed {
+    if class != Class::Read && (200..=299).contains(&status) { Executed::Yes } else { Executed::Unknown }
 }
 
 #[cfg(test)]
@@ -116,8 +118,8 @@ mod tests {
 
     #[test]
     fn only_a_confirmed_write_was_done() {
-        assert_eq!(proof(true, 201), Executed::Yes);
-        assert_eq!(proof(false, 200), Executed::Unknown);
-        assert_eq!(proof(true, 302), Executed::Unknown);
+        assert_eq!(proof(Class::Unsafe, 201), Executed::Yes);
+        assert_eq!(proof(Class::Read, 200), Executed::Unknown);
+        assert_eq!(proof(Class::Unsafe, 302), Executed::Unknown);
     }
 }

@@ -22,7 +22,11 @@ use crate::{
 /// Names of the arguments that all operations have.
 macro_rules! operation {
     ($name:literal, $summary:literal, read) => {
-        OperationInfo { name: $name, summary: $summary, arguments: &["path", "query?", "headers?", "expect?"] }
+        OperationInfo {
+            name: $name,
+            summary: $summary,
+            arguments: &["path", "query?", "headers?", "expect?"],
+        }
     };
     ($name:literal, $summary:literal, write) => {
         OperationInfo {
@@ -111,9 +115,9 @@ fn decode_request(name: &str, arguments: Value) -> Result<Request, WireError> {
         (None, name) => name,
     };
     let method = Method::parse(method).map_err(|error| WireError::new(format!("{name}: {error}")))?;
-    let request = arguments.into_parts().and_then(|parts| {
-        parts.build(method).map_err(|error| WireError::new(error.to_string()))
-    });
+    let request = arguments
+        .into_parts()
+        .and_then(|parts| parts.build(method).map_err(|error| WireError::new(error.to_string())));
     request.map_err(|error| WireError::new(format!("{name}: {error}")))
 }
 
@@ -166,7 +170,9 @@ fn add_query(query: &mut Vec<(String, String)>, name: String, value: Value) -> R
             }
         }
         Value::Array(_) | Value::Object(_) => {
-            return Err(WireError::new(format!("`query.{name}` must be a string, number, boolean or a list of these")));
+            return Err(WireError::new(format!(
+                "`query.{name}` must be a string, number, boolean or a list of these"
+            )));
         }
     }
     Ok(())
@@ -181,7 +187,8 @@ mod tests {
 
     #[test]
     fn shorthands_and_the_long_form_make_the_same_request() {
-        let arguments = json!({"path": "/a", "query": {"n": 1, "l": ["x", true], "z": null}, "json": {"k": 1}});
+        let arguments =
+            json!({"path": "/a", "query": {"n": 1, "l": ["x", true], "z": null}, "json": {"k": 1}});
         let short = decode_request("post", arguments.clone()).unwrap();
         let mut long = arguments;
         long["method"] = json!("post");
@@ -199,7 +206,8 @@ mod tests {
     fn bodies_keys_and_expectations_are_read() {
         let request = decode_request("put", json!({"path": "a", "body_base64": "AAE="})).unwrap();
         assert_eq!(request.body.as_deref(), Some(&[0, 1][..]));
-        let request = decode_request("post", json!({"path": "a", "json": null, "idempotency_key": "k"})).unwrap();
+        let request =
+            decode_request("post", json!({"path": "a", "json": null, "idempotency_key": "k"})).unwrap();
         assert_eq!(request.body.as_deref(), Some(&b"null"[..]));
         assert_eq!(request.class, Class::Keyed);
         let request = decode_request("get", json!({"path": "a", "expect": [404]})).unwrap();

@@ -17,7 +17,7 @@ impl Dialect {
     #[must_use]
     pub fn bind_limit(self) -> usize {
         match self {
-            Self::Sqlite => 32_766, // SQLITE_MAX_VARIABLE_NUMBER
+            Self::Sqlite => 32_766,                 // SQLITE_MAX_VARIABLE_NUMBER
             Self::Postgres | Self::MySql => 65_535, // 16 bits on the wire
         }
     }

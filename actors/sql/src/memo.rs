@@ -71,7 +71,8 @@ mod tests {
         for at in 0..1_000 {
             let text = Sql::from(format!("text {at}"));
             memo.get_or_make(&text, |_| Ok::<_, ()>(0)).unwrap();
-            memo.get_or_make(&hot, |_| if at == 0 { Ok(1) } else { Err(()) }).expect("the hot text was forgotten");
+            memo.get_or_make(&hot, |_| if at == 0 { Ok(1) } else { Err(()) })
+                .expect("the hot text was forgotten");
             assert!(memo.len() <= 8);
         }
     }

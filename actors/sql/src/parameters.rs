@@ -74,7 +74,8 @@ impl Params {
             serde_json::Value::Null => Ok(Self::default()),
             serde_json::Value::Array(values) => {
                 let values = values.into_iter().enumerate();
-                let read = values.map(|(i, value)| Value::from_json(value).map_err(at(format!("${}", i + 1))));
+                let read =
+                    values.map(|(i, value)| Value::from_json(value).map_err(at(format!("${}", i + 1))));
                 read.collect::<Result<_, _>>().map(Self::Positional)
             }
             serde_json::Value::Object(values) => {

@@ -145,7 +145,8 @@ impl Rows {
 
 impl Serialize for Rows {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        Envelope { rows: Some(self), affected: 0, last_insert_id: None, numbers: self.numbers }.serialize(serializer)
+        Envelope { rows: Some(self), affected: 0, last_insert_id: None, numbers: self.numbers }
+            .serialize(serializer)
     }
 }
 

@@ -3,7 +3,10 @@
 //! The data is one table; each row is a test. It is the first of two fences: the second one is the engine's
 //! own (read-only sessions, no ATTACH, no extensions), because a list of words is never complete.
 
-use crate::{Dialect, StatementError, tokenizer::{Kind, Token}};
+use crate::{
+    Dialect, StatementError,
+    tokenizer::{Kind, Token},
+};
 
 const ALL: &[Dialect] = &[Dialect::Sqlite, Dialect::Postgres, Dialect::MySql];
 const SQLITE: &[Dialect] = &[Dialect::Sqlite];
@@ -53,16 +56,47 @@ const FUNCTIONS: &[(&str, &[Dialect])] = &[("load_extension", SQLITE)];
 /// SQLite pragmas that only tell something, or that do bounded maintenance. Some pragmas take effect while
 /// they are prepared, so they must be refused by name.
 const PRAGMAS: &[&str] = &[
-    "application_id", "collation_list", "compile_options", "data_version", "database_list", "encoding",
-    "foreign_key_check", "foreign_key_list", "freelist_count", "function_list", "incremental_vacuum",
-    "index_info", "index_list", "index_xinfo", "integrity_check", "module_list", "optimize", "page_count",
-    "pragma_list", "quick_check", "table_info", "table_list", "table_xinfo", "user_version", "wal_checkpoint",
+    "application_id",
+    "collation_list",
+    "compile_options",
+    "data_version",
+    "database_list",
+    "encoding",
+    "foreign_key_check",
+    "foreign_key_list",
+    "freelist_count",
+    "function_list",
+    "incremental_vacuum",
+    "index_info",
+    "index_list",
+    "index_xinfo",
+    "integrity_check",
+    "module_list",
+    "optimize",
+    "page_count",
+    "pragma_list",
+    "quick_check",
+    "table_info",
+    "table_list",
+    "table_xinfo",
+    "user_version",
+    "wal_checkpoint",
 ];
 
 /// Pragmas that may be read but not set, because they are settings of the backend.
 const READ_PRAGMAS: &[&str] = &[
-    "auto_vacuum", "busy_timeout", "cache_size", "foreign_keys", "journal_mode", "journal_size_limit",
-    "page_size", "query_only", "recursive_triggers", "schema_version", "synchronous", "temp_store",
+    "auto_vacuum",
+    "busy_timeout",
+    "cache_size",
+    "foreign_keys",
+    "journal_mode",
+    "journal_size_limit",
+    "page_size",
+    "query_only",
+    "recursive_triggers",
+    "schema_version",
+    "synchronous",
+    "temp_store",
     "wal_autocheckpoint",
 ];
 
@@ -80,15 +114,17 @@ pub(crate) fn screen(tokens: &[Token<'_>], dialect: Dialect) -> Result<(), State
             return refused("vacuum into", "it writes a file of the statement's choice");
         }
         // EXPLAIN prepares the pragma behind it, and some take effect then
-        if let Some(at) = tokens.iter().take(4).position(|token| is_word(token, "pragma")) {
-            if at == 0 || is_word(first, "explain") {
-                return pragma(&tokens[at + 1..]);
-            }
+        let at = tokens.iter().take(4).position(|token| is_word(token, "pragma"));
+        if let Some(at) = at.filter(|at| *at == 0 || is_word(first, "explain")) {
+            return pragma(&tokens[at + 1..]);
         }
     }
     for pair in tokens.windows(2) {
         for (function, dialects) in FUNCTIONS {
-            if dialects.contains(&dialect) && pair[1].text == "(" && unquoted(&pair[0]).eq_ignore_ascii_case(function) {
+            if dialects.contains(&dialect)
+                && pair[1].text == "("
+                && unquoted(&pair[0]).eq_ignore_ascii_case(function)
+            {
                 return refused(function, "extensions are off");
             }
         }
@@ -108,7 +144,10 @@ fn pragma(tokens: &[Token<'_>]) -> Result<(), StatementError> {
         () if known(READ_PRAGMAS) => "it may be read, but it is set by the backend's options",
         () => "it is not among the pragmas that only tell something or do maintenance",
     };
-    Err(StatementError::Refused { what: format!("PRAGMA {}", name.chars().take(40).collect::<String>()), why })
+    Err(StatementError::Refused {
+        what: format!("PRAGMA {}", name.chars().take(40).collect::<String>()),
+        why,
+    })
 }
 
 pub(crate) fn is_word(token: &Token<'_>, word: &str) -> bool {

@@ -162,7 +162,12 @@ impl Statement {
 
     fn missing_by_name<'p>(&self, find: &dyn Fn(&str) -> Option<&'p Value>) -> Vec<String> {
         if self.style == Style::Named {
-            return self.names.iter().filter(|name| find(name).is_none()).map(|name| format!(":{name}")).collect();
+            return self
+                .names
+                .iter()
+                .filter(|name| find(name).is_none())
+                .map(|name| format!(":{name}"))
+                .collect();
         }
         (1..=self.count).map(|number| format!("${number}")).collect()
     }
@@ -201,7 +206,8 @@ fn one_statement<'t, 'a>(tokens: &'t [Token<'a>]) -> Result<&'t [Token<'a>], Sta
     }
     if creates_trigger(tokens) {
         // the body of a trigger holds semicolons; the first END right after one closes it
-        let closed = tokens.windows(2).position(|pair| pair[0].kind == Kind::Semicolon && is_word(&pair[1], "end"));
+        let closed =
+            tokens.windows(2).position(|pair| pair[0].kind == Kind::Semicolon && is_word(&pair[1], "end"));
         let Some(closed) = closed else { return Ok(tokens) };
         return match tokens.get(closed + 2) {
             None => Ok(tokens),
@@ -237,7 +243,9 @@ fn style_of(tokens: &[Token<'_>], dialect: Dialect) -> Result<Style, StatementEr
             (Style::None, _) => style = next,
             (Style::Question, Style::Numbered | Style::Named) if dialect == Dialect::Postgres => style = next,
             (Style::Numbered | Style::Named, Style::Question) if dialect == Dialect::Postgres => {}
-            (one, other) if one != other => return Err(StatementError::MixedStyles(one.name(), other.name())),
+            (one, other) if one != other => {
+                return Err(StatementError::MixedStyles(one.name(), other.name()));
+            }
             _ => {}
         }
     }
@@ -276,7 +284,16 @@ struct Rewrite<'a> {
 impl<'a> Rewrite<'a> {
     fn new(text: &'a str, dialect: Dialect, style: Style) -> Self {
         let (slots, names, used) = (Vec::new(), Vec::new(), Vec::new());
-        Self { text, dialect, style, out: String::with_capacity(text.len() + 8), copied: 0, slots, names, used }
+        Self {
+            text,
+            dialect,
+            style,
+            out: String::with_capacity(text.len() + 8),
+            copied: 0,
+            slots,
+            names,
+            used,
+        }
     }
 
     fn token(&mut self, token: &Token<'_>) {

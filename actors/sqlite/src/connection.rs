@@ -2,12 +2,7 @@
 
 use std::{path::Path, sync::Arc};
 
-use rusqlite::{
-    Connection, OpenFlags,
-    config::DbConfig,
-    hooks::Action,
-    limits::Limit,
-};
+use rusqlite::{Connection, OpenFlags, config::DbConfig, hooks::Action, limits::Limit};
 
 use crate::{
     options::{Place, SqliteOptions},
@@ -73,7 +68,9 @@ pub(crate) fn open(options: &SqliteOptions, role: Role, watch: &Arc<Watch>) -> r
 fn flags(role: Role) -> OpenFlags {
     let common = OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_NOFOLLOW;
     match role {
-        Role::Writer { create: true } => common | OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE,
+        Role::Writer { create: true } => {
+            common | OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE
+        }
         Role::Writer { create: false } => common | OpenFlags::SQLITE_OPEN_READ_WRITE,
         Role::Reader => common | OpenFlags::SQLITE_OPEN_READ_ONLY,
     }

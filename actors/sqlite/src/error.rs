@@ -109,7 +109,9 @@ fn of_code(error: ffi::Error, text: String, during: During) -> Failure {
         ErrorCode::DatabaseCorrupt => undone(FailureKind::Corrupt).executed_is(unproved),
         ErrorCode::NotADatabase => undone(FailureKind::Corrupt),
         ErrorCode::OperationInterrupted => undone(FailureKind::Timeout),
-        ErrorCode::ReadOnly if error.extended_code == ffi::SQLITE_READONLY_DBMOVED => Failure::unavailable(text.as_str()),
+        ErrorCode::ReadOnly if error.extended_code == ffi::SQLITE_READONLY_DBMOVED => {
+            Failure::unavailable(text.as_str())
+        }
         ErrorCode::CannotOpen | ErrorCode::PermissionDenied => Failure::unavailable(text.as_str()),
         ErrorCode::TooBig => undone(FailureKind::TooLarge),
         ErrorCode::OutOfMemory => undone(FailureKind::Overloaded),
@@ -139,7 +141,8 @@ pub(crate) fn busy() -> Failure {
 
 /// The thread of a job ended without an answer.
 pub(crate) fn lost() -> Failure {
-    Failure::new(FailureKind::Panicked, "the thread that ran the statement panicked").executed_is(Executed::Unknown)
+    Failure::new(FailureKind::Panicked, "the thread that ran the statement panicked")
+        .executed_is(Executed::Unknown)
 }
 
 #[cfg(test)]
@@ -149,7 +152,9 @@ mod tests {
     #[test]
     fn every_row_of_the_table_holds() {
         use Executed::{No, Unknown};
-        use FailureKind::{Aborted, Conflict, Corrupt, Overloaded, Refused, Server, Timeout, TooLarge, Unavailable};
+        use FailureKind::{
+            Aborted, Conflict, Corrupt, Overloaded, Refused, Server, Timeout, TooLarge, Unavailable,
+        };
         let rows = [
             (ffi::SQLITE_CONSTRAINT_UNIQUE, During::Statement, Conflict, No, Outcome::Success, false),
             (ffi::SQLITE_CONSTRAINT_FOREIGNKEY, During::Commit, Conflict, No, Outcome::Success, false),

@@ -13,7 +13,10 @@ use backstop_core::{
     clock::Instant,
     error::Failure,
 };
-use backstop_sql::{InsertReport, Request, Rows, Statement, Written, message::{Chunk, Chunks, TxBody}};
+use backstop_sql::{
+    InsertReport, Request, Rows, Statement, Written,
+    message::{Chunk, Chunks, TxBody},
+};
 use tokio::sync::oneshot;
 
 const QUEUED: u8 = 0;
@@ -51,7 +54,8 @@ impl Ticket {
 
     /// The caller leaves: `true` when the work was not begun and never will be.
     pub(crate) fn withdraw(&self) -> bool {
-        let withdrawn = self.state.compare_exchange(QUEUED, WITHDRAWN, Ordering::AcqRel, Ordering::Acquire).is_ok();
+        let withdrawn =
+            self.state.compare_exchange(QUEUED, WITHDRAWN, Ordering::AcqRel, Ordering::Acquire).is_ok();
         self.cancelled.store(true, Ordering::Release);
         withdrawn
     }

@@ -28,7 +28,9 @@ pub(crate) fn wait_until(instant: Instant) {
 
 /// Pauses a little; `false` when the time is over.
 fn wait(tries: i32) -> bool {
-    let Some(left) = UNTIL.get().map(|until| until.saturating_duration_since(clock::now())) else { return false };
+    let Some(left) = UNTIL.get().map(|until| until.saturating_duration_since(clock::now())) else {
+        return false;
+    };
     if left.is_zero() {
         return false;
     }

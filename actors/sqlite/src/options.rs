@@ -222,7 +222,9 @@ fn checked_path(path: &Path) -> Result<PathBuf, ConfigError> {
     let refuse = |message: String| Err(ConfigError::new("path", message));
     let Some(text) = path.to_str() else { return refuse("must be UTF-8".into()) };
     if text.get(..5).is_some_and(|scheme| scheme.eq_ignore_ascii_case("file:")) {
-        return refuse("must be a plain path; the options of a `file:` URI would go around these settings".into());
+        return refuse(
+            "must be a plain path; the options of a `file:` URI would go around these settings".into(),
+        );
     }
     if text.contains('\0') || text.starts_with(':') {
         return refuse(format!("{text:?} is no path of a file; use `:memory:` for a database in memory"));

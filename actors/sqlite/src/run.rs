@@ -1,9 +1,7 @@
 //! Runs one statement on a connection: bind, step, collect within limits.
 
 use backstop_core::error::{Executed, Failure, FailureKind, Phase};
-use backstop_sql::{
-    Column, Columns, Params, Request, Rows, Statement, StatementError, Value, Verb, Written,
-};
+use backstop_sql::{Column, Columns, Params, Request, Rows, Statement, StatementError, Value, Verb, Written};
 use rusqlite::{
     CachedStatement, Connection,
     types::{ToSql, ToSqlOutput, ValueRef},
@@ -40,13 +38,7 @@ pub(crate) fn read(
         return Err(not_a_read().into());
     }
     bind(&mut prepared, statement, &request.params)?;
-    let known = columns.take().filter(|known| same(known, &prepared));
-    let known = match known {
-        Some(known) => known,
-        None => columns_of(&prepared),
-    };
-    *columns = Some(known.clone());
-    collect(&mut prepared, known, limits, Past::Stop).map(|rows| rows.with_numbers(request.numbers))
+    collect(&mut prepared, columns, limits, Past::Stop).map(|rows| rows.with_numbers(request.numbers))
 }
 
 /// Runs a statement of any kind.
@@ -84,9 +76,8 @@ fn step(
     if prepared.column_count() == 0 {
         prepared.raw_execute()?;
     } else {
-        let columns = columns_of(prepared);
         let past = if prepared.readonly() { Past::Stop } else { Past::Finish };
-        written.rows = Some(collect(prepared, columns, limits, past)?);
+        written.rows = Some(collect(prepared, &mut None, limits, past)?);
     }
     // the counter keeps the value of an earlier statement where this one has none
     let counts = matches!(verb, Verb::Insert | Verb::Update | Verb::Delete | Verb::With);
@@ -134,7 +125,9 @@ impl ToSql for Bind<'_> {
             Value::Bool(value) => ToSqlOutput::Borrowed(ValueRef::Integer(i64::from(*value))),
             Value::Int(value) => ToSqlOutput::Borrowed(ValueRef::Integer(*value)),
             Value::Float(value) => ToSqlOutput::Borrowed(ValueRef::Real(*value)),
-            Value::Decimal(text) | Value::Text(text) => ToSqlOutput::Borrowed(ValueRef::Text(text.as_bytes())),
+            Value::Decimal(text) | Value::Text(text) => {
+                ToSqlOutput::Borrowed(ValueRef::Text(text.as_bytes()))
+            }
             Value::Bytes(bytes) => ToSqlOutput::Borrowed(ValueRef::Blob(bytes)),
             Value::Json(json) => ToSqlOutput::Owned(rusqlite::types::Value::Text(json.to_string())),
             other => {
@@ -145,18 +138,34 @@ impl ToSql for Bind<'_> {
     }
 }
 
-fn columns_of(prepared: &CachedStatement<'_>) -> Columns {
+/// Returns the columns, the remembered ones where they are still the same.
+///
+/// It is asked after the first step: a change of the schema makes the engine prepare the text anew there, and
+/// may give it other columns.
+fn columns_of(prepared: &rusqlite::Statement<'_>, known: &mut Option<Columns>) -> Columns {
+    if let Some(known) = known.as_ref().filter(|known| same(known, prepared)) {
+        return known.clone();
+    }
+    let columns = columns_now(prepared);
+    *known = Some(columns.clone());
+    columns
+}
+
+#[allow(clippy::useless_conversion, reason = "a list on some lines of rusqlite, an iterator on others")]
+fn columns_now(prepared: &rusqlite::Statement<'_>) -> Columns {
     prepared
         .columns()
-        .iter()
+        .into_iter()
         .map(|column| Column { name: column.name().into(), db_type: column.decl_type().map(Into::into) })
         .collect()
 }
 
-/// A change of the schema may give the same text other columns.
-fn same(known: &Columns, prepared: &CachedStatement<'_>) -> bool {
+fn same(known: &Columns, prepared: &rusqlite::Statement<'_>) -> bool {
     known.len() == prepared.column_count()
-        && known.iter().enumerate().all(|(at, column)| prepared.column_name(at).is_ok_and(|name| *name == *column.name))
+        && known
+            .iter()
+            .enumerate()
+            .all(|(at, column)| prepared.column_name(at).is_ok_and(|name| *name == *column.name))
 }
 
 /// What happens to a statement whose reply has reached its limit.
@@ -170,15 +179,16 @@ enum Past {
 
 fn collect(
     prepared: &mut CachedStatement<'_>,
-    columns: Columns,
+    known: &mut Option<Columns>,
     limits: Limits,
     past: Past,
 ) -> Result<Rows, Fault> {
-    let width = columns.len();
-    let mut reply = Rows::new(columns);
+    let mut reply = None;
     let (mut count, mut bytes) = (0_usize, 0_usize);
     let mut rows = prepared.raw_query();
     while let Some(row) = rows.next()? {
+        let reply = reply.get_or_insert_with(|| Rows::new(columns_of(row.as_ref(), known)));
+        let width = reply.columns().len();
         if !reply.is_truncated() {
             bytes += weight(row, width)?;
             if count == limits.rows || bytes > limits.bytes {
@@ -192,11 +202,13 @@ fn collect(
             continue;
         }
         for at in 0..width {
-            reply.push_cell(cell(row.get_ref(at)?).map_err(|()| not_text(reply.columns(), at, past))?);
+            let value = cell(row.get_ref(at)?).ok_or_else(|| not_text(reply.columns(), at, past))?;
+            reply.push_cell(value);
         }
         count += 1;
     }
-    Ok(reply)
+    drop(rows);
+    Ok(reply.unwrap_or_else(|| Rows::new(columns_of(prepared, known))))
 }
 
 /// Weighs a row before it is copied, so that a row beyond the limit costs no memory.
@@ -212,12 +224,13 @@ fn weight(row: &rusqlite::Row<'_>, width: usize) -> Result<usize, Fault> {
     Ok(bytes)
 }
 
-fn cell(value: ValueRef<'_>) -> Result<Value, ()> {
-    Ok(match value {
+/// Copies a cell; `None` where a text is not UTF-8.
+fn cell(value: ValueRef<'_>) -> Option<Value> {
+    Some(match value {
         ValueRef::Null => Value::Null,
         ValueRef::Integer(value) => Value::Int(value),
         ValueRef::Real(value) => Value::Float(value),
-        ValueRef::Text(text) => Value::Text(std::str::from_utf8(text).map_err(drop)?.to_owned()),
+        ValueRef::Text(text) => Value::Text(std::str::from_utf8(text).ok()?.to_owned()),
         ValueRef::Blob(blob) => Value::Bytes(blob.to_vec()),
     })
 }
@@ -225,9 +238,12 @@ fn cell(value: ValueRef<'_>) -> Result<Value, ()> {
 fn not_text(columns: &Columns, at: usize, past: Past) -> Failure {
     let executed = if past == Past::Finish { Executed::Unknown } else { Executed::No };
     let name = columns.get(at).map_or("", |column| &column.name);
-    Failure::new(FailureKind::Decode, format!("column `{name}` holds text that is not UTF-8; read it as a blob"))
-        .in_phase(Phase::Decode)
-        .executed_is(executed)
+    Failure::new(
+        FailureKind::Decode,
+        format!("column `{name}` holds text that is not UTF-8; read it as a blob"),
+    )
+    .in_phase(Phase::Decode)
+    .executed_is(executed)
 }
 
 fn not_a_read() -> Failure {

@@ -9,14 +9,19 @@ use std::{
     thread,
 };
 
-use backstop_core::{batch::BatchQueue, call::{CallContext, Deadline}, error::Failure};
+use backstop_core::{
+    batch::BatchQueue,
+    call::{CallContext, Deadline},
+    error::Failure,
+};
 use parking_lot::Mutex;
 
 use crate::{
     error,
     job::{Job, Reply, Withdraw, Work},
     options::{Place, SqliteOptions},
-    reader, stats::{SqliteSnapshot, Stats},
+    reader,
+    stats::{SqliteSnapshot, Stats},
     writer,
 };
 
@@ -98,6 +103,11 @@ impl Core {
     /// Notes that the writer has opened the database.
     pub(crate) fn opened(&self) {
         self.epoch.fetch_add(1, Ordering::AcqRel);
+        self.open.store(true, Ordering::Release);
+    }
+
+    /// Notes that the database is still the one that was opened, whatever a reader thought.
+    pub(crate) fn still_open(&self) {
         self.open.store(true, Ordering::Release);
     }
 

@@ -50,7 +50,9 @@ impl Watch {
 
     /// Answers the progress handler.
     pub(crate) fn interrupts(&self) -> bool {
-        if self.budget.load(Ordering::Relaxed) != NO_BUDGET && self.budget.fetch_sub(1, Ordering::Relaxed) <= 0 {
+        if self.budget.load(Ordering::Relaxed) != NO_BUDGET
+            && self.budget.fetch_sub(1, Ordering::Relaxed) <= 0
+        {
             return true;
         }
         self.ticket.lock().as_ref().is_some_and(|ticket| ticket.is_over(clock::now()))

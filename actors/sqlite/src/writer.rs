@@ -8,6 +8,8 @@ mod group;
 mod member;
 mod transaction;
 
+pub(crate) use self::member::verdict;
+
 use std::{
     collections::VecDeque,
     panic::{AssertUnwindSafe, catch_unwind},
@@ -35,6 +37,9 @@ const SLICE: Duration = Duration::from_millis(20);
 
 /// A call that waits for a lock hears of it this long before its deadline.
 const MARGIN: Duration = Duration::from_millis(3);
+
+/// The most rows of a batch insert that may share a commit with others.
+const INSERT_MAX: usize = 500;
 
 /// Serves writes until the queue is closed.
 pub(crate) fn run(core: &Arc<Core>) {
@@ -103,6 +108,7 @@ impl<'a> Writer<'a> {
     /// Opens the database where it is closed or where its path leads to another file.
     fn open(&mut self) -> Result<(), Failure> {
         if self.connection.is_some() && self.is_in_place() {
+            self.core.still_open();
             return Ok(());
         }
         // a file that vanishes while it is open is an incident, and an empty new one would hide it
@@ -157,7 +163,10 @@ fn joins_group(work: &Work) -> bool {
     match work {
         Work::One(statement, _) => !stands_alone(statement),
         Work::List(..) => true,
-        Work::Insert(chunks, _) => chunks.len() == 1,
+        // an interrupt of a large insert would make its neighbours wait for a second run
+        Work::Insert(chunks, _) => {
+            chunks.iter().map(|(_, chunk)| chunk.rows.len()).sum::<usize>() <= INSERT_MAX
+        }
         Work::Body(_) | Work::Read(..) | Work::Open | Work::Close => false,
     }
 }

@@ -115,6 +115,9 @@ impl<B: Backend> Handler<Order> for Control<B> {
 
 async fn carry_out<B: Backend>(hub: Arc<Hub<B>>, order: Order) -> Result<(), OrderError> {
     let guard = &hub.guard;
+    if hub.is_ending() {
+        return Err(OrderError::Stopped);
+    }
     match order {
         Order::Trip { reason, open_for } => guard.trip(&reason, open_for),
         Order::Reset => guard.reset(),
@@ -132,12 +135,16 @@ async fn carry_out<B: Backend>(hub: Arc<Hub<B>>, order: Order) -> Result<(), Ord
     Ok(())
 }
 
-/// Tells idle lanes that their instance is stale.
+/// Tells idle lanes that their instance is stale; one on a blocked thread hears of it when it can.
 pub(crate) async fn rebuild<B: Backend>(hub: &Hub<B>) {
-    for lane in hub.addresses() {
-        let _ = lane.send(Rebuild).await;
-    }
+    let told = hub.addresses().into_iter().map(|lane| tokio::time::timeout(REBUILD_WITHIN, async move {
+        lane.send(Rebuild).await
+    }));
+    futures_util::future::join_all(told).await;
 }
+
+/// How long a lane is waited for until it has heard that its instance is stale.
+const REBUILD_WITHIN: Duration = Duration::from_millis(500);
 
 /// Orders the backend to end and waits for its report.
 pub(crate) struct Drain(pub(crate) Deadline);
@@ -162,6 +169,7 @@ async fn end<B: Backend>(hub: Arc<Hub<B>>, deadline: Deadline) -> DrainReport {
     let guard = Arc::clone(&hub.guard);
     let (name, started) = (guard.name().clone(), clock::now());
     let under_way = guard.in_flight();
+    hub.begin_end();
     guard.set_admission(Admission::Draining);
     hub.event(EventKind::Draining);
     let finish_by = deadline.instant() - CLOSING.min(deadline.remaining(started) / 4);
@@ -184,10 +192,6 @@ async fn end<B: Backend>(hub: Arc<Hub<B>>, deadline: Deadline) -> DrainReport {
     }
 }
 
-fn is_stopped<B: Backend>(hub: &Hub<B>) -> bool {
-    hub.guard.admission() == Admission::Stopped
-}
-
 /// Asks one lane for a sign of life; starts a lane where none lives.
 async fn probe<B: Backend>(hub: &Arc<Hub<B>>) -> Result<(), CallError> {
     let timeout = hub.guard.policy().probe.timeout;
@@ -207,21 +211,29 @@ async fn probe<B: Backend>(hub: &Arc<Hub<B>>) -> Result<(), CallError> {
 
 /// Heals a breaker by probes, so that no user call has to be the guinea pig, and lets its time pass.
 async fn heal<B: Backend>(hub: Arc<Hub<B>>, woken: Arc<Notify>) {
-    while !is_stopped(&hub) {
+    let mut routine_since = clock::now();
+    while !hub.is_ending() {
         let settings = hub.guard.policy().probe.clone();
         let (tick_at, probe_at) = hub.guard.tick();
         let probe_at = probe_at.filter(|_| settings.enabled);
-        let routine_at = settings.interval.map(|interval| clock::now() + interval);
+        let routine_at = settings.interval.map(|interval| routine_since + interval);
         let closed = hub.guard.breaker_state() == BreakerState::Closed;
         let look_at = clock::now() + IDLE_LOOK;
         let due = [tick_at, probe_at, routine_at, Some(look_at)].into_iter().flatten().min().unwrap_or(look_at);
         if tokio::time::timeout_at(due, woken.notified()).await.is_ok() {
             continue;
         }
+        if hub.is_ending() {
+            return;
+        }
         if let Some(pass) = settings.enabled.then(|| hub.guard.begin_probe()).flatten() {
             let result = probe(&hub).await;
             pass.finish(&result);
-        } else if closed && Some(due) == routine_at {
+        } else if Some(due) == routine_at {
+            routine_since = clock::now();
+            if !closed {
+                continue;
+            }
             // A routine probe is a call like any other, so its result counts in the window.
             let ask = BackendRef::new(Arc::clone(&hub)).ask(Probe).within(settings.timeout);
             if let Err(error) = ask.await {
@@ -245,7 +257,7 @@ struct Seen {
 /// Finds lanes that have work and make no progress, or whose thread does not beat.
 async fn watch_lanes<B: Backend>(hub: Arc<Hub<B>>) {
     let mut seen: HashMap<u64, Seen> = HashMap::new();
-    while !is_stopped(&hub) {
+    while !hub.is_ending() {
         let stuck_after = hub.guard.policy().stuck_after;
         tokio::time::sleep((stuck_after / 4).max(Duration::from_millis(10))).await;
         let now = clock::now();

@@ -5,7 +5,7 @@ use std::{
     fmt,
     sync::{
         Arc, OnceLock,
-        atomic::{AtomicU64, Ordering::{AcqRel, Acquire, Relaxed}},
+        atomic::{AtomicBool, AtomicU64, Ordering::{AcqRel, Acquire, Relaxed, Release}},
     },
     thread::ThreadId,
 };
@@ -59,6 +59,9 @@ pub(crate) struct Hub<B: Backend> {
     thread: ThreadId,
     homes: Arc<Homes>,
     dedicated: Mutex<Option<Home>>,
+    ending: AtomicBool,
+    /// What happened on lanes that have ended.
+    ended: Mutex<BTreeMap<&'static str, OpSnapshot>>,
 }
 
 struct LaneEntry<B: Backend> {
@@ -130,7 +133,18 @@ impl<B: Backend> Hub<B> {
             thread: std::thread::current().id(),
             homes,
             dedicated: Mutex::new(None),
+            ending: AtomicBool::new(false),
+            ended: Mutex::default(),
         })
+    }
+
+    /// Begins the end: no order and no probe is carried out any more.
+    pub(crate) fn begin_end(&self) {
+        self.ending.store(true, Release);
+    }
+
+    pub(crate) fn is_ending(&self) -> bool {
+        self.ending.load(Acquire)
     }
 
     pub(crate) fn epoch(&self) -> u64 {
@@ -154,6 +168,9 @@ impl<B: Backend> Hub<B> {
     /// Finds or starts the lane for the current thread and puts it in the thread's slot.
     #[cold]
     pub(crate) fn find_lane(self: &Arc<Self>, key: SlotKey) -> Result<(), RejectionReason> {
+        if self.is_ending() {
+            return Err(RejectionReason::Draining);
+        }
         let own_thread = match self.placement {
             Placement::Single => std::thread::current().id() == self.thread,
             Placement::Local => can_host(),
@@ -170,8 +187,21 @@ impl<B: Backend> Hub<B> {
 
     fn has_room(&self) -> bool {
         let mut lanes = self.lanes.lock();
-        lanes.retain(|lane| lane.addr.connected());
+        self.forget_ended(&mut lanes);
         lanes.len() < self.lanes_max
+    }
+
+    /// Drops lanes that have ended, and keeps their counts.
+    fn forget_ended(&self, lanes: &mut Vec<LaneEntry<B>>) {
+        let ended: Vec<_> = lanes.extract_if(.., |lane| !lane.addr.connected()).collect();
+        self.keep_counts(ended);
+    }
+
+    fn keep_counts(&self, ended: Vec<LaneEntry<B>>) {
+        let mut counts = self.ended.lock();
+        for lane in ended {
+            lane.stats.merge_into(&mut counts);
+        }
     }
 
     /// Picks a lane on another thread, the least busy one of those that fit.
@@ -184,7 +214,7 @@ impl<B: Backend> Hub<B> {
         let (index, home) = self.home().map_err(|_| RejectionReason::Stopped)?;
         let thread = LaneThread::Home(index);
         let mut lanes = self.lanes.lock();
-        lanes.retain(|lane| lane.addr.connected());
+        self.forget_ended(&mut lanes);
         let full = lanes.len() >= self.lanes_max;
         let same = lanes.iter().find(|lane| lane.thread == thread || full);
         if let Some(lane) = same {
@@ -258,7 +288,7 @@ impl<B: Backend> Hub<B> {
     /// Shows everything that needs no word from a lane.
     pub(crate) fn snapshot(&self) -> BackendSnapshot {
         let lanes = self.lanes.lock();
-        let mut operations = BTreeMap::new();
+        let mut operations = self.ended.lock().clone();
         for lane in lanes.iter() {
             lane.stats.merge_into(&mut operations);
         }
@@ -283,7 +313,9 @@ impl<B: Backend> Hub<B> {
 
     /// Forgets everything that keeps threads and lanes alive.
     pub(crate) fn disband(&self) {
-        self.lanes.lock().clear();
+        let mut lanes = self.lanes.lock();
+        self.keep_counts(std::mem::take(&mut lanes));
+        drop(lanes);
         self.dedicated.lock().take();
         slots::forget(self.id);
     }

@@ -170,7 +170,8 @@ impl<B: Backend> BackendRef<B> {
     /// Gives up one call under way; its caller gets `cancelled`, executed unknown.
     pub async fn cancel(&self, op: OpId) -> bool {
         for lane in self.hub.addresses() {
-            if matches!(lane.send(CancelCall(op)).await, Ok(true)) {
+            // A lane on a blocked thread cannot answer, and must not keep the others from it.
+            if matches!(tokio::time::timeout(GRACE * 4, lane.send(CancelCall(op))).await, Ok(Ok(true))) {
                 return true;
             }
         }
@@ -218,14 +219,29 @@ pin_project! {
     enum Step<B: Backend, M: Message> where B: Serve<M> {
         Prepared { message: Option<M> },
         Sent { #[pin] request: Request<Lane<B>, Call<M>> },
-        Remote {
-            #[pin]
-            request: Request<Lane<B>, Call<M>>,
-            #[pin]
-            late: tokio::time::Sleep,
-            progress: Arc<Progress>,
-        },
+        Remote { remote: Pin<Box<Remote<B, M>>> },
         Done,
+    }
+}
+
+pin_project! {
+    /// A call to a lane on another thread, which may be blocked: the caller watches the deadline itself.
+    struct Remote<B: Backend, M: Message> where B: Serve<M> {
+        #[pin]
+        request: Request<Lane<B>, Call<M>>,
+        #[pin]
+        late: tokio::time::Sleep,
+        progress: Arc<Progress>,
+    }
+}
+
+impl<B: Serve<M>, M: Message> Remote<B, M> {
+    fn poll(self: Pin<&mut Self>, cx: &mut Cx<'_>, hub: &Hub<B>) -> Poll<Result<M::Reply, CallError>> {
+        let this = self.project();
+        if let Poll::Ready(answer) = this.request.poll(cx) {
+            return Poll::Ready(answer.unwrap_or_else(|_| Err(lane_gone(hub))));
+        }
+        this.late.poll(cx).map(|()| Err(lane_late(hub, this.progress.withdraw())))
     }
 }
 
@@ -284,18 +300,10 @@ impl<B: Serve<M>, M: Message> Future for Ask<B, M> {
                     this.step.set(Step::Done);
                     return Poll::Ready(answer.unwrap_or_else(|_| Err(lane_gone(this.hub))));
                 }
-                StepView::Remote { request, late, progress } => {
-                    if let Poll::Ready(answer) = request.poll(cx) {
-                        let answer = answer.unwrap_or_else(|_| Err(lane_gone(this.hub)));
-                        this.step.set(Step::Done);
-                        return Poll::Ready(answer);
-                    }
-                    if late.poll(cx).is_pending() {
-                        return Poll::Pending;
-                    }
-                    let withdrawn = progress.withdraw();
+                StepView::Remote { remote } => {
+                    let answer = std::task::ready!(remote.as_mut().poll(cx, this.hub));
                     this.step.set(Step::Done);
-                    return Poll::Ready(Err(lane_late(this.hub, withdrawn)));
+                    return Poll::Ready(answer);
                 }
                 StepView::Done => return Poll::Ready(Err(finished(this.hub))),
             }
@@ -328,18 +336,19 @@ impl<B: Backend> Prepared<'_, B> {
                 return Err(cached.ok_or_else(|| rejection.into()));
             }
         };
-        let key = SlotKey { hub: self.hub.id, logical: self.logical };
-        if slots::with::<B, _>(key, |_| ()).is_none() {
-            if let Err(reason) = self.hub.find_lane(key) {
-                return Err(Err(guard.reject(reason).into()));
-            }
-        }
         let started = clock::now();
         let deadline = guard.deadline(self.timeout, started);
         let class = self.class.unwrap_or_else(|| message.class());
         let (op, client) = (OpId::next(), self.client);
-        let call = Call { message, class, op, deadline, started, client, ticket, progress: None };
-        let sent = slots::with::<B, _>(key, |slot| dispatch(slot, call, deadline));
+        let mut call = Some(Call { message, class, op, deadline, started, client, ticket, progress: None });
+        let mut send = |slot: &Slot<B>| call.take().map(|call| dispatch(slot, call, deadline));
+        let key = SlotKey { hub: self.hub.id, logical: self.logical };
+        if let Some(step) = slots::with(key, &mut send).flatten() {
+            return Ok(step);
+        }
+        let found = self.hub.find_lane(key).map_err(|reason| Err(guard.reject(reason).into()));
+        found?;
+        let sent = slots::with(key, send).flatten();
         sent.ok_or_else(|| Err(guard.reject(RejectionReason::Stopped).into()))
     }
 }
@@ -352,11 +361,10 @@ where
     if !slot.remote {
         return Step::Sent { request: slot.addr.send(call) };
     }
-    // The lane's thread may be blocked, so the caller watches the deadline itself.
     let progress = Arc::<Progress>::default();
     call.progress = Some(Arc::clone(&progress));
     let late = tokio::time::sleep_until(deadline.instant() + GRACE);
-    Step::Remote { request: slot.addr.send(call), late, progress }
+    Step::Remote { remote: Box::pin(Remote { request: slot.addr.send(call), late, progress }) }
 }
 
 /// The lane ended with the call still in its mailbox, so nothing was sent.

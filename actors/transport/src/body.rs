@@ -1,6 +1,6 @@
 //! The answer: its head first, then its body, whole or not at all.
 
-use std::{pin::Pin, rc::Rc, time::Duration};
+use std::{pin::Pin, time::Duration};
 
 use awc::error::PayloadError;
 use bytes::Bytes;
@@ -10,7 +10,7 @@ use tokio::time::timeout;
 use crate::{
     cap::Slot,
     error::TransportError,
-    exchange::{Exchange, Fault},
+    exchange::{Fault, Ongoing},
     head::Framing,
     inflate::{Coding, Sink},
 };
@@ -52,7 +52,7 @@ pub struct Incoming {
     pub(crate) status: u16,
     pub(crate) headers: Vec<(String, Bytes)>,
     pub(crate) stream: BodyStream,
-    pub(crate) exchange: Rc<Exchange>,
+    pub(crate) exchange: Ongoing,
     // behind the stream: the connection goes back before the right to it does
     pub(crate) _slot: Slot,
 }
@@ -124,18 +124,26 @@ impl Incoming {
         let coding = Coding::of(codings.map(|(_, value)| &**value))?;
         let hint = if let Framing::Length(length) = framing { Some(length) } else { None };
         let mut sink = Sink::new(coding, limits, hint);
+        let mut delivered = 0;
         loop {
             let Ok(next) = timeout(limits.idle, self.stream.next()).await else {
                 return Err(TransportError::BodyIdle(limits.idle));
             };
             match next {
-                Some(Ok(chunk)) => sink.push(&chunk)?,
+                Some(Ok(chunk)) => {
+                    delivered += chunk.len() as u64;
+                    sink.push(&chunk)?;
+                }
                 Some(Err(error)) => return Err(self.explain(&error)),
                 None => break,
             }
         }
         if !self.exchange.is_complete() {
             return Err(self.exchange.truncated());
+        }
+        if delivered != self.exchange.payload() {
+            // awc leaves out a body that comes with `Upgrade: websocket`, for one
+            return Err(TransportError::MalformedBody("the head hides the body".into()));
         }
         match sink.finish()? {
             Some(body) => Ok(body),
@@ -145,11 +153,11 @@ impl Incoming {
 
     /// An error of the socket or an early end cut the body; the rest is a body that breaks the protocol.
     fn explain(&self, error: &PayloadError) -> TransportError {
-        match (self.exchange.take_fault(), error) {
-            (Some(Fault::Io(_)), _) | (None, PayloadError::Incomplete(_)) => self.exchange.truncated(),
-            _ if self.exchange.is_ended() => self.exchange.truncated(),
-            _ => TransportError::Malformed(error.to_string()),
+        let socket_failed = matches!(self.exchange.take_fault(), Some(Fault::Io(_)));
+        if socket_failed || self.exchange.is_ended() || matches!(error, PayloadError::Incomplete(None)) {
+            return self.exchange.truncated();
         }
+        TransportError::MalformedBody(error.to_string())
     }
 }
 

@@ -15,17 +15,15 @@ use std::{
 use actix_rt::net::ActixStream;
 use backstop_core::clock::{self, Instant};
 use bytes::{Buf, BytesMut};
-use tokio::{
-    io::{AsyncRead, AsyncWrite, ReadBuf, Ready},
-    net::TcpStream,
-};
-use tokio_rustls::client::TlsStream;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf, Ready};
 
 use crate::{
-    chunks::ChunkScan,
+    cap::Place,
     exchange::{Exchange, Fault, Gate},
-    head::{self, Framing, HEAD_MAX, Head, HeadError},
+    head::{self, HEAD_MAX, Head, HeadError},
     registry::Registry,
+    stream::Stream,
+    tail::Tail,
 };
 
 /// The stream of a connection, as awc holds it; dropping it closes the connection.
@@ -33,20 +31,13 @@ pub(crate) struct Watched(Rc<Connection>);
 
 /// What awc, the exchange and the registry share of a connection.
 pub(crate) struct Connection {
-    io: RefCell<Option<Stream>>,
+    /// The socket and its place under the cap; `None` when it was shut.
+    io: RefCell<Option<(Stream, Place)>>,
     mode: RefCell<Mode>,
     exchange: RefCell<Option<Rc<Exchange>>>,
     idle_since: Cell<Option<Instant>>,
     used: Cell<bool>,
     registry: Rc<Registry>,
-}
-
-/// A socket, or TLS over one.
-pub(crate) enum Stream {
-    /// Plain text.
-    Plain(TcpStream),
-    /// TLS.
-    Tls(Box<TlsStream<TcpStream>>),
 }
 
 /// Where a connection is in its exchange.
@@ -59,20 +50,11 @@ enum Mode {
     Body { inbox: BytesMut, tail: Tail },
 }
 
-/// What is to come of a response.
-enum Tail {
-    Length(u64),
-    Chunked(ChunkScan),
-    Close,
-    /// Nothing; awc is told that the stream has ended.
-    Done,
-}
-
 impl Watched {
     /// Wraps a connection that was just opened.
-    pub(crate) fn new(stream: Stream, registry: Rc<Registry>) -> Self {
+    pub(crate) fn new(stream: Stream, place: Place, registry: Rc<Registry>) -> Self {
         let connection = Rc::new(Connection {
-            io: RefCell::new(Some(stream)),
+            io: RefCell::new(Some((stream, place))),
             mode: RefCell::new(Mode::Idle),
             exchange: RefCell::default(),
             idle_since: Cell::default(),
@@ -93,8 +75,10 @@ impl Connection {
     /// Closes the socket; awc finds the shell at its next look and throws it away.
     pub(crate) fn shut(&self) {
         self.idle_since.set(None);
-        if let Some(stream) = self.io.borrow_mut().take() {
+        if let Some((stream, place)) = self.io.borrow_mut().take() {
+            // in this order: the place is free when the socket is closed
             drop(stream);
+            drop(place);
             self.registry.note_closed();
         }
     }
@@ -183,11 +167,7 @@ impl Connection {
     }
 
     /// Reads until the final head is whole; `None` when the connection ends before that.
-    fn poll_head(
-        &self,
-        cx: &mut Context<'_>,
-        mode: &mut Mode,
-    ) -> Poll<io::Result<Option<(BytesMut, Tail)>>> {
+    fn poll_head(&self, cx: &mut Context<'_>, mode: &mut Mode) -> Poll<io::Result<Option<(BytesMut, Tail)>>> {
         let Mode::Head { inbox, interim } = mode else { return Poll::Ready(Ok(None)) };
         loop {
             let mut chunk = [0; 8 * 1024];
@@ -228,9 +208,12 @@ impl Connection {
                     }
                 }
                 Head::Final { len, .. } if len > HEAD_MAX => return Err(HeadError::TooLarge),
-                Head::Final { len, framing, downgrade_at } => {
+                Head::Final { len, framing, persists, downgrade_at } => {
                     if let Some(digit) = downgrade_at.and_then(|at| inbox.get_mut(at)) {
                         *digit = b'0';
+                    }
+                    if !persists {
+                        exchange.set_tainted();
                     }
                     exchange.set_framing(framing);
                     let mut tail = Tail::of(framing, &exchange);
@@ -251,7 +234,7 @@ impl Connection {
     /// Works on the socket; an error when it was shut.
     fn with_io<T>(&self, work: impl FnOnce(Pin<&mut Stream>) -> Poll<io::Result<T>>) -> Poll<io::Result<T>> {
         match &mut *self.io.borrow_mut() {
-            Some(io) => work(Pin::new(io)),
+            Some((io, _)) => work(Pin::new(io)),
             None => Poll::Ready(Err(io::ErrorKind::NotConnected.into())),
         }
     }
@@ -262,92 +245,8 @@ impl Connection {
         work: impl FnOnce(Pin<&mut Stream>) -> Poll<io::Result<T>>,
     ) -> Poll<io::Result<T>> {
         match &mut *self.io.borrow_mut() {
-            Some(io) => work(Pin::new(io)),
+            Some((io, _)) => work(Pin::new(io)),
             None => Poll::Ready(Ok(T::default())),
-        }
-    }
-}
-
-impl Tail {
-    fn of(framing: Framing, exchange: &Exchange) -> Self {
-        match framing {
-            Framing::Empty | Framing::Length(0) => {
-                exchange.set_complete();
-                Self::Done
-            }
-            Framing::Length(length) => Self::Length(length),
-            Framing::Chunked => Self::Chunked(ChunkScan::default()),
-            Framing::Close => Self::Close,
-        }
-    }
-
-    /// Takes note that the stream has ended, which is the proper end of one kind of body alone.
-    fn end(&self, exchange: &Exchange) {
-        exchange.set_ended();
-        if matches!(self, Self::Close) {
-            exchange.set_complete();
-        }
-    }
-
-    /// Counts bytes that arrived and returns how many of them belong to the response.
-    fn account(&mut self, bytes: &[u8], exchange: &Exchange) -> usize {
-        let kept = match self {
-            Self::Length(left) => {
-                let kept = usize::try_from(*left).unwrap_or(usize::MAX).min(bytes.len());
-                *left -= kept as u64;
-                if *left == 0 {
-                    exchange.set_complete();
-                    *self = Self::Done;
-                }
-                kept
-            }
-            Self::Chunked(scan) => {
-                let kept = scan.advance(bytes);
-                if scan.is_done() {
-                    exchange.set_complete();
-                    *self = Self::Done;
-                }
-                kept
-            }
-            Self::Close => bytes.len(),
-            Self::Done => 0,
-        };
-        exchange.add_received(kept);
-        if kept < bytes.len() {
-            exchange.set_surplus();
-        }
-        kept
-    }
-}
-
-impl AsyncRead for Stream {
-    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        match self.get_mut() {
-            Self::Plain(io) => Pin::new(io).poll_read(cx, buf),
-            Self::Tls(io) => Pin::new(io).poll_read(cx, buf),
-        }
-    }
-}
-
-impl AsyncWrite for Stream {
-    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        match self.get_mut() {
-            Self::Plain(io) => Pin::new(io).poll_write(cx, bytes),
-            Self::Tls(io) => Pin::new(io).poll_write(cx, bytes),
-        }
-    }
-
-    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match self.get_mut() {
-            Self::Plain(io) => Pin::new(io).poll_flush(cx),
-            Self::Tls(io) => Pin::new(io).poll_flush(cx),
-        }
-    }
-
-    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match self.get_mut() {
-            Self::Plain(io) => Pin::new(io).poll_shutdown(cx),
-            Self::Tls(io) => Pin::new(io).poll_shutdown(cx),
         }
     }
 }

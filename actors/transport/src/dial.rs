@@ -7,6 +7,7 @@ use std::{
     net::{IpAddr, SocketAddr},
     pin::Pin,
     rc::Rc,
+    sync::Arc,
     task::{Context, Poll},
     time::Duration,
 };
@@ -22,10 +23,12 @@ use tokio::{
 use tokio_rustls::TlsConnector;
 
 use crate::{
-    connection::{Stream, Watched},
+    cap::{Cap, Place},
+    connection::Watched,
     error::{ConnectStep, TransportError},
     exchange::{Exchange, Fault},
     registry::Registry,
+    stream::Stream,
     target::Target,
 };
 
@@ -34,36 +37,42 @@ use crate::{
 pub(crate) struct Dialer {
     target: Rc<Target>,
     limit: Duration,
+    cap: Arc<Cap>,
     registry: Rc<Registry>,
 }
 
 impl Dialer {
     /// Opens connections to `target`, each within `limit` for all steps together.
-    pub(crate) fn new(target: Rc<Target>, limit: Duration, registry: Rc<Registry>) -> Self {
-        Self { target, limit, registry }
+    pub(crate) fn new(target: Rc<Target>, limit: Duration, cap: Arc<Cap>, registry: Rc<Registry>) -> Self {
+        Self { target, limit, cap, registry }
     }
 
     async fn open(&self) -> Result<Watched, TransportError> {
-        let step = Cell::new(ConnectStep::Resolve);
+        let step = Cell::new(ConnectStep::Place);
         match timeout(self.limit, self.steps(&step)).await {
-            Ok(stream) => Ok(Watched::new(stream?, Rc::clone(&self.registry))),
+            Ok(opened) => {
+                let (stream, place) = opened?;
+                Ok(Watched::new(stream, place, Rc::clone(&self.registry)))
+            }
             Err(_) => Err(TransportError::ConnectTimeout { step: step.get(), limit: self.limit }),
         }
     }
 
-    async fn steps(&self, step: &Cell<ConnectStep>) -> Result<Stream, TransportError> {
+    async fn steps(&self, step: &Cell<ConnectStep>) -> Result<(Stream, Place), TransportError> {
+        let place = self.cap.place().await;
+        step.set(ConnectStep::Resolve);
         let addresses = self.resolve().await?;
         step.set(ConnectStep::Tcp);
         let tcp = self.connect(&addresses).await?;
         // small requests must not wait for the acknowledgement of earlier ones
         tcp.set_nodelay(true).map_err(|source| self.unreachable(source))?;
-        let Some(tls) = &self.target.tls else { return Ok(Stream::Plain(tcp)) };
+        let Some(tls) = &self.target.tls else { return Ok((Stream::Plain(tcp), place)) };
         step.set(ConnectStep::Tls);
         let failed = |source| TransportError::Tls { target: self.target.to_string(), source };
         let name = ServerName::try_from(self.target.host.clone())
             .map_err(|error| failed(io::Error::new(io::ErrorKind::InvalidInput, error)))?;
         let tls = TlsConnector::from(tls.0.clone()).connect(name, tcp).await.map_err(failed)?;
-        Ok(Stream::Tls(Box::new(tls)))
+        Ok((Stream::Tls(Box::new(tls)), place))
     }
 
     async fn resolve(&self) -> Result<Vec<SocketAddr>, TransportError> {

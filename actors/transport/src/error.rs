@@ -62,6 +62,9 @@ pub enum TransportError {
     /// The head of the answer breaks the protocol.
     #[error("malformed answer: {0}")]
     Malformed(String),
+    /// The body of the answer breaks the protocol.
+    #[error("malformed body: {0}")]
+    MalformedBody(String),
     /// The head of the answer has too many headers or bytes.
     #[error("the head of the answer is larger than {limit} bytes or 96 headers")]
     HeadTooLarge {
@@ -98,7 +101,10 @@ pub enum TransportError {
 
 /// A step on the way to a connection that is ready.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum ConnectStep {
+    /// Waiting until an idle connection of another lane is closed, because the cap is reached.
+    Place,
     /// Resolving the name.
     Resolve,
     /// Opening the TCP connection.
@@ -110,6 +116,7 @@ pub enum ConnectStep {
 impl fmt::Display for ConnectStep {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
+            Self::Place => "waiting for a place under the cap",
             Self::Resolve => "name resolution",
             Self::Tcp => "connecting",
             Self::Tls => "the TLS handshake",
@@ -129,7 +136,7 @@ impl TransportError {
             Self::Unsendable(_) => "unsendable",
             Self::Lost { .. } => "disconnected",
             Self::FirstByteTimeout(_) => "first_byte_timeout",
-            Self::Malformed(_) => "malformed",
+            Self::Malformed(_) | Self::MalformedBody(_) => "malformed",
             Self::HeadTooLarge { .. } => "head_too_large",
             Self::Truncated { .. } => "truncated",
             Self::BodyIdle(_) => "body_idle_timeout",
@@ -147,10 +154,12 @@ impl TransportError {
                 Phase::Connect
             }
             Self::Unsendable(_) => Phase::Admission,
-            Self::Lost { .. } | Self::FirstByteTimeout(_) | Self::Malformed(_) | Self::HeadTooLarge { .. } => {
-                Phase::Execute
-            }
-            Self::Truncated { .. }
+            Self::Lost { .. }
+            | Self::FirstByteTimeout(_)
+            | Self::Malformed(_)
+            | Self::HeadTooLarge { .. } => Phase::Execute,
+            Self::MalformedBody(_)
+            | Self::Truncated { .. }
             | Self::BodyIdle(_)
             | Self::BodyTooLarge { .. }
             | Self::Inflation { .. }
@@ -207,7 +216,9 @@ impl TransportError {
             Self::Lost { written: 0, .. } => (K::Unavailable, true, Outcome::Failure),
             Self::Lost { reused: true, .. } => (K::Lost, true, Outcome::NotCounted),
             Self::Lost { .. } | Self::Truncated { .. } => (K::Lost, true, Outcome::Failure),
-            Self::Malformed(_) | Self::Encoding(_) => (K::Protocol, false, Outcome::Failure),
+            Self::Malformed(_) | Self::MalformedBody(_) | Self::Encoding(_) => {
+                (K::Protocol, false, Outcome::Failure)
+            }
             Self::HeadTooLarge { .. } | Self::BodyTooLarge { .. } | Self::Inflation { .. } => {
                 (K::TooLarge, false, Outcome::Success)
             }
@@ -221,4 +232,31 @@ fn reused_note(reused: bool) -> &'static str {
 
 fn expected_note(expected: &Option<u64>) -> String {
     expected.map_or_else(String::new, |bytes| format!(" of {bytes}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn lost(written: u64, reused: bool) -> TransportError {
+        TransportError::Lost { written, reused, source: None }
+    }
+
+    #[test]
+    fn a_loss_before_the_first_byte_was_not_executed() {
+        let failure = lost(0, true).into_failure(None);
+        assert_eq!((failure.kind(), failure.executed()), (FailureKind::Unavailable, Executed::No));
+        assert_eq!((failure.is_transient(), failure.outcome()), (true, Outcome::NotCounted));
+        let failure = lost(1, true).into_failure(None);
+        assert_eq!((failure.kind(), failure.executed()), (FailureKind::Lost, Executed::Unknown));
+        assert_eq!(lost(1, false).into_failure(None).outcome(), Outcome::Failure);
+    }
+
+    #[test]
+    fn a_status_settles_what_the_transport_leaves_open_and_nothing_else() {
+        let idle = || TransportError::BodyIdle(Duration::from_secs(1));
+        assert_eq!(idle().into_failure(Some(Executed::Yes)).executed(), Executed::Yes);
+        assert_eq!(idle().into_failure(None).executed(), Executed::Unknown);
+        assert_eq!(lost(0, false).into_failure(Some(Executed::Yes)).executed(), Executed::No);
+    }
 }

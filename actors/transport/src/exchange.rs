@@ -8,6 +8,7 @@
 use std::{
     cell::{Cell, RefCell},
     io,
+    ops::Deref,
     rc::{Rc, Weak},
 };
 
@@ -31,8 +32,9 @@ pub(crate) struct Exchange {
     written: Cell<u64>,
     framing: Cell<Option<Framing>>,
     received: Cell<u64>,
+    payload: Cell<u64>,
     complete: Cell<bool>,
-    surplus: Cell<bool>,
+    tainted: Cell<bool>,
     ended: Cell<bool>,
     fault: RefCell<Option<Fault>>,
     connection: RefCell<Weak<Connection>>,
@@ -128,8 +130,14 @@ impl Exchange {
         self.received.get()
     }
 
-    pub(crate) fn add_received(&self, bytes: usize) {
+    /// Counts the bytes of the body on the wire without chunk headers: what awc has to hand out.
+    pub(crate) fn payload(&self) -> u64 {
+        self.payload.get()
+    }
+
+    pub(crate) fn add_received(&self, bytes: usize, payload: u64) {
         self.received.set(self.received.get() + bytes as u64);
+        self.payload.set(self.payload.get() + payload);
     }
 
     /// Says whether the response came to the end that its own framing gives it.
@@ -150,9 +158,9 @@ impl Exchange {
         self.ended.set(true);
     }
 
-    /// Notes bytes behind the end of the response.
-    pub(crate) fn set_surplus(&self) {
-        self.surplus.set(true);
+    /// Notes that the connection must not be used again, such as for bytes behind the end of the response.
+    pub(crate) fn set_tainted(&self) {
+        self.tainted.set(true);
     }
 
     pub(crate) fn set_fault(&self, fault: Fault) {
@@ -185,7 +193,27 @@ impl Exchange {
     pub(crate) fn finish(&self) {
         let connection = self.connection.take();
         if let Some(connection) = connection.upgrade() {
-            connection.finish(self.complete.get() && !self.surplus.get());
+            connection.finish(self.complete.get() && !self.tainted.get());
+        }
+    }
+}
+
+/// An exchange that somebody still has to end; dropped before that, its connection is closed.
+#[derive(Debug)]
+pub(crate) struct Ongoing(pub(crate) Rc<Exchange>);
+
+impl Deref for Ongoing {
+    type Target = Exchange;
+
+    fn deref(&self) -> &Exchange {
+        &self.0
+    }
+}
+
+impl Drop for Ongoing {
+    fn drop(&mut self) {
+        if let Some(connection) = self.0.connection.take().upgrade() {
+            connection.finish(false);
         }
     }
 }

@@ -36,6 +36,8 @@ pub(crate) enum Head {
         len: usize,
         /// How the body ends.
         framing: Framing,
+        /// Whether the server keeps the connection; HTTP/1.0 does so only when it says so.
+        persists: bool,
         /// Where to write `0` over the minor version, so that awc reads the body up to the close.
         downgrade_at: Option<usize>,
     },
@@ -75,7 +77,8 @@ pub(crate) fn parse(bytes: &[u8], to_head: bool) -> Result<Head, HeadError> {
         Framing::Close if is_http_11 => bytes.iter().position(|byte| *byte == b'H').map(|start| start + 7),
         _ => None,
     };
-    Ok(Head::Final { len, framing, downgrade_at })
+    let persists = is_http_11 || response.headers.iter().any(keeps_alive);
+    Ok(Head::Final { len, framing, persists, downgrade_at })
 }
 
 fn framing(
@@ -106,6 +109,12 @@ fn framing(
         (false, Some(length)) => Ok(Framing::Length(length)),
         (false, None) => Ok(Framing::Close),
     }
+}
+
+fn keeps_alive(header: &httparse::Header<'_>) -> bool {
+    let mut options = header.value.split(|byte| *byte == b',');
+    header.name.eq_ignore_ascii_case("connection")
+        && options.any(|option| option.trim_ascii().eq_ignore_ascii_case(b"keep-alive"))
 }
 
 fn content_length(value: &[u8]) -> Result<u64, HeadError> {

@@ -6,7 +6,7 @@
 //!
 //! - [`Transport`] sends one request at a time over the pool of one lane and returns an [`Incoming`] head;
 //!   [`Incoming::read`] reads the body.
-//! - [`Cap`] bounds the connections in use over all lanes of a backend.
+//! - [`Cap`] bounds the connections over all lanes of a backend.
 //! - [`TransportError`] says what went wrong; [`TransportError::into_failure`] turns it into a failure.
 //!
 //! HTTP/1.1 only: the h2 0.3 that awc links has an open advisory, and no connection here ever speaks it.
@@ -23,6 +23,8 @@ mod exchange;
 mod head;
 mod inflate;
 mod registry;
+mod stream;
+mod tail;
 mod target;
 mod tls;
 mod transport;

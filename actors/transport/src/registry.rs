@@ -6,13 +6,14 @@
 use std::{
     cell::{Cell, RefCell},
     rc::{Rc, Weak},
+    sync::Arc,
     time::Duration,
 };
 
 use backstop_core::clock::{self, Instant};
 use tokio::{sync::Notify, task::JoinHandle};
 
-use crate::connection::Connection;
+use crate::{cap::Cap, connection::Connection};
 
 /// The connections of one lane.
 #[derive(Debug)]
@@ -22,16 +23,21 @@ pub(crate) struct Registry {
     created: Cell<u64>,
     closed: Cell<u64>,
     became_idle: Notify,
+    /// Whether the reaper will look by itself before anything that is idle now is due.
+    armed: Cell<bool>,
+    cap: Arc<Cap>,
 }
 
 impl Registry {
-    pub(crate) fn new(keep_alive: Duration) -> Rc<Self> {
+    pub(crate) fn new(keep_alive: Duration, cap: Arc<Cap>) -> Rc<Self> {
         Rc::new(Self {
             keep_alive,
             connections: RefCell::default(),
             created: Cell::default(),
             closed: Cell::default(),
             became_idle: Notify::new(),
+            armed: Cell::default(),
+            cap,
         })
     }
 
@@ -46,8 +52,11 @@ impl Registry {
         self.closed.set(self.closed.get() + 1);
     }
 
+    /// Wakes the reaper if it has to know; on the path of a call this is almost never so.
     pub(crate) fn note_idle(&self) {
-        self.became_idle.notify_one();
+        if !self.armed.get() || self.cap.has_demand() {
+            self.became_idle.notify_one();
+        }
     }
 
     pub(crate) fn created(&self) -> u64 {
@@ -62,6 +71,10 @@ impl Registry {
         self.live().iter().filter(|connection| connection.idle_since().is_some()).count()
     }
 
+    fn has_idle(&self) -> bool {
+        self.live().iter().any(|connection| connection.idle_since().is_some())
+    }
+
     /// Closes the idle connections, whatever their age.
     pub(crate) fn close_idle(&self) {
         for connection in self.live() {
@@ -73,6 +86,15 @@ impl Registry {
 
     fn live(&self) -> Vec<Rc<Connection>> {
         self.connections.borrow().iter().filter_map(Weak::upgrade).collect()
+    }
+
+    /// Closes the connection that has been idle for longest, to make a place for another lane.
+    fn close_oldest(&self) {
+        let live = self.live();
+        let idle = live.iter().filter_map(|connection| Some((connection.idle_since()?, connection)));
+        if let Some((_, connection)) = idle.min_by_key(|(since, _)| *since) {
+            connection.shut();
+        }
     }
 
     /// Closes what has been idle too long and returns when to look again.
@@ -100,9 +122,24 @@ impl Reaper {
     pub(crate) fn start(registry: Rc<Registry>) -> Self {
         Self(tokio::task::spawn_local(async move {
             loop {
-                registry.became_idle.notified().await;
-                while let Some(next) = registry.reap(clock::now()) {
-                    tokio::time::sleep_until(next).await;
+                let mut pressed = std::pin::pin!(registry.cap.pressed());
+                // from here on no call for a place is missed
+                pressed.as_mut().enable();
+                while registry.has_idle() && registry.cap.claim() {
+                    registry.close_oldest();
+                }
+                let next = registry.reap(clock::now());
+                registry.armed.set(next.is_some());
+                let due = async {
+                    match next {
+                        Some(instant) => tokio::time::sleep_until(instant).await,
+                        None => std::future::pending().await,
+                    }
+                };
+                tokio::select! {
+                    () = due => {}
+                    () = registry.became_idle.notified() => {}
+                    () = pressed => {}
                 }
             }
         }))

@@ -62,7 +62,9 @@ mod tests {
 
     #[test]
     fn loopback_is_an_address_of_this_machine_or_localhost() {
-        for host in ["127.0.0.1", "127.1.2.3", "::1", "::ffff:127.0.0.1", "localhost", "LOCALHOST", "localhost."] {
+        for host in
+            ["127.0.0.1", "127.1.2.3", "::1", "::ffff:127.0.0.1", "localhost", "LOCALHOST", "localhost."]
+        {
             assert!(Target::new(host, 80, None).is_loopback(), "{host}");
         }
         for host in ["10.0.0.1", "0.0.0.0", "::", "localhost.example", "127.0.0.1.example", "example.com"] {

@@ -18,7 +18,7 @@ use crate::{
     dial::Dialer,
     drive::drive,
     error::TransportError,
-    exchange::Exchange,
+    exchange::{Exchange, Ongoing},
     registry::{Reaper, Registry},
     target::Target,
 };
@@ -31,7 +31,7 @@ const LIFETIME: Duration = Duration::from_secs(75);
 pub struct Timeouts {
     /// For name, TCP and TLS together; 5 s by default.
     pub connect: Duration,
-    /// From the first byte sent to the head of the answer; 30 s by default.
+    /// From the first byte sent to the head of the answer, so the upload counts; 30 s by default.
     pub first_byte: Duration,
     /// How long an idle connection is kept; 15 s by default.
     pub keep_alive: Duration,
@@ -74,12 +74,14 @@ pub struct Transport {
 impl Transport {
     /// Builds the client; connections come on demand.
     ///
-    /// It must be called within a `LocalSet`, because the task that closes idle connections starts here.
+    /// # Panics
+    /// Outside a `LocalSet`, because the task that closes idle connections starts here.
     #[must_use]
     pub fn new(target: Target, timeouts: Timeouts, cap: Arc<Cap>) -> Self {
         let target = Rc::new(target);
-        let registry = Registry::new(timeouts.keep_alive);
-        let dialer = Dialer::new(Rc::clone(&target), timeouts.connect, Rc::clone(&registry));
+        let registry = Registry::new(timeouts.keep_alive, Arc::clone(&cap));
+        let dialer =
+            Dialer::new(Rc::clone(&target), timeouts.connect, Arc::clone(&cap), Rc::clone(&registry));
         let connector = awc::Connector::new()
             .connector(dialer)
             // the dialer has a limit of its own that names the step; this one must not come first
@@ -107,17 +109,13 @@ impl Transport {
     ///
     /// # Cancel safety
     /// Dropping the future closes the connection if anything was sent.
-    pub async fn send(
-        &self,
-        outgoing: Outgoing<'_>,
-        call: &CallContext,
-    ) -> Result<Incoming, TransportError> {
+    pub async fn send(&self, outgoing: Outgoing<'_>, call: &CallContext) -> Result<Incoming, TransportError> {
         let request = self.prepare(&outgoing)?;
         let slot = Slot::take(&self.cap, &self.usage, call).await;
         let exchange = Exchange::new(outgoing.method == "HEAD");
         let request = exchange.scope(|| match outgoing.body {
             Some(body) => request.send_body(body.clone()),
-            None => request.send(),
+            None => request.send_body(awc::body::None::new()),
         });
         let response = drive(pin!(request), &exchange, self.timeouts.first_byte, call).await?;
         call.enter(Phase::Decode);
@@ -126,7 +124,7 @@ impl Transport {
             .map(|(name, value)| (name.as_str().to_owned(), Bytes::copy_from_slice(value.as_bytes())))
             .collect();
         let status = response.status().as_u16();
-        Ok(Incoming { status, headers, stream: Box::pin(response), exchange, _slot: slot })
+        Ok(Incoming { status, headers, stream: Box::pin(response), exchange: Ongoing(exchange), _slot: slot })
     }
 
     /// Shows the connections of this lane.

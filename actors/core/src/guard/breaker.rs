@@ -8,7 +8,8 @@ use std::{
     time::Duration,
 };
 
-use parking_lot::{Mutex, RwLock};
+use arc_swap::ArcSwap;
+use parking_lot::Mutex;
 
 use crate::{
     clock::{self, Instant},
@@ -20,21 +21,35 @@ use crate::{
 /// A breaker that many threads use.
 ///
 /// `word` says what the next call finds, so that a closed breaker costs one load and an open one no lock
-/// on the machine.
+/// on the machine: the state in the low bits, the generation above.
 pub(super) struct Breaker {
     word: AtomicU64,
     machine: Mutex<CircuitBreaker>,
-    open: RwLock<Arc<OpenInfo>>,
+    open: ArcSwap<OpenInfo>,
 }
 
-const OPEN: u64 = 1;
-const HALF_OPEN: u64 = 2;
+/// Closed, at full ramp, without an override: every call passes with the same permit.
+const PLAIN: u64 = 0;
+const CLOSED: u64 = 1;
+const OPEN: u64 = 2;
+const HALF_OPEN: u64 = 3;
+const STATE: u64 = 3;
+
+fn word_of(machine: &CircuitBreaker) -> u64 {
+    let state = match machine.state() {
+        _ if machine.is_plain() => PLAIN,
+        BreakerState::Closed => CLOSED,
+        BreakerState::Open => OPEN,
+        BreakerState::HalfOpen => HALF_OPEN,
+    };
+    machine.generation() << 2 | state
+}
 
 impl Breaker {
     pub(super) fn new(policy: BreakerPolicy, seed: u64, now: Instant) -> Self {
         let machine = CircuitBreaker::new(policy, seed, now);
-        let open = RwLock::new(Arc::new(machine.open_info()));
-        Self { word: AtomicU64::new(0), machine: Mutex::new(machine), open }
+        let open = ArcSwap::from_pointee(machine.open_info());
+        Self { word: AtomicU64::new(word_of(&machine)), machine: Mutex::new(machine), open }
     }
 
     /// Works on the machine, publishes what the next call will find, and returns what changed.
@@ -49,35 +64,39 @@ impl Breaker {
     }
 
     /// Collects the changes of one step; nothing is allocated or published where there is none.
+    #[inline]
     fn changes(&self, machine: &mut CircuitBreaker, first: Option<Transition>) -> Vec<Transition> {
-        let rest = std::iter::from_fn(|| machine.take_transition());
-        let transitions: Vec<_> = first.into_iter().chain(rest).collect();
-        if !transitions.is_empty() {
+        let Some(first) = first.or_else(|| machine.take_transition()) else {
             self.publish(machine);
-        }
+            return Vec::new();
+        };
+        let rest = std::iter::from_fn(|| machine.take_transition());
+        let transitions = std::iter::once(first).chain(rest).collect();
+        self.publish(machine);
         transitions
     }
 
+    #[inline]
     fn publish(&self, machine: &CircuitBreaker) {
-        let word = match machine.state() {
-            BreakerState::Closed => 0,
-            BreakerState::Open => OPEN,
-            BreakerState::HalfOpen => HALF_OPEN,
-        };
-        if word == OPEN {
-            let info = machine.open_info();
-            let mut open = self.open.write();
-            if **open != info {
-                *open = Arc::new(info);
-            }
+        let word = word_of(machine);
+        if word & STATE == OPEN {
+            self.describe(machine);
         }
         if self.word.load(Acquire) != word {
             self.word.store(word, Release);
         }
     }
 
+    #[cold]
+    fn describe(&self, machine: &CircuitBreaker) {
+        let info = machine.open_info();
+        if **self.open.load() != info {
+            self.open.store(Arc::new(info));
+        }
+    }
+
     pub(super) fn state(&self) -> BreakerState {
-        match self.word.load(Acquire) {
+        match self.word.load(Acquire) & STATE {
             OPEN => BreakerState::Open,
             HALF_OPEN => BreakerState::HalfOpen,
             _ => BreakerState::Closed,
@@ -87,10 +106,10 @@ impl Breaker {
     /// Refuses at once while it is open; lets through what the machine has to judge.
     #[inline]
     pub(super) fn peek(&self) -> Result<(), Arc<OpenInfo>> {
-        if self.word.load(Acquire) != OPEN {
+        if self.word.load(Acquire) & STATE != OPEN {
             return Ok(());
         }
-        let open = self.open.read();
+        let open = self.open.load();
         match open.retry_at {
             Some(retry_at) if clock::now() >= retry_at => Ok(()),
             _ => Err(Arc::clone(&open)),
@@ -98,7 +117,13 @@ impl Breaker {
     }
 
     /// Takes the right to make one attempt.
+    #[inline]
     pub(super) fn acquire(&self, now: Instant) -> (Result<Permit, Arc<OpenInfo>>, Vec<Transition>) {
+        let word = self.word.load(Acquire);
+        if word & STATE == PLAIN {
+            // A trip between this load and the call makes the permit a late one, as with any other.
+            return (Ok(Permit::plain(word >> 2)), Vec::new());
+        }
         let mut machine = self.machine.lock();
         let acquired = machine.try_acquire(now);
         let transitions = self.changes(&mut machine, None);

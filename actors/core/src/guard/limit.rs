@@ -15,6 +15,7 @@ use crate::{
     call::Deadline,
     clock::{self, Instant},
     error::RejectionReason,
+    planted::{self, Bug},
     policy::{
         bulkhead::{Bulkhead, BulkheadPolicy, Share},
         queue::{Discipline, Popped, QueuePolicy, Ticket, WaitQueue},
@@ -88,7 +89,8 @@ impl Limit {
         // A place may have become free between the refusal and the push.
         self.0.let_in();
         let _leave = Leave { inner: &self.0, ticket };
-        match tokio::time::timeout_at(deadline.instant(), rx).await {
+        let until = if planted::is(Bug::QueueDeadlineIgnored) { now + Duration::from_secs(3_600) } else { deadline.instant() };
+        match tokio::time::timeout_at(until, rx).await {
             Ok(Ok(verdict)) => verdict,
             _ => Err(RejectionReason::Expired),
         }
@@ -142,6 +144,9 @@ fn send_away(shed: Vec<(Waiter, Duration)>, expired: Vec<(Waiter, Duration)>) {
 impl Drop for Place {
     fn drop(&mut self) {
         if let Some(inner) = self.0.take() {
+            if planted::is(Bug::PlaceLeaks) && fastrand::u8(..) < 64 {
+                return;
+            }
             inner.state.lock().bulkhead.release(Share::default());
             inner.let_in();
         }

@@ -118,5 +118,7 @@ impl Guard {
 fn is_own(error: &CallError, call: &CallContext) -> bool {
     let reason = error.as_rejection().map(crate::error::Rejection::reason);
     let refused = matches!(reason, Some(RejectionReason::Expired | RejectionReason::Cancelled | RejectionReason::RateLimited { .. }));
-    refused || call.call_deadline().is_past(clock::now())
+    // A panic says something about this instance and this call; another one may do better.
+    let crashed = super::is_crash(error);
+    refused || crashed || call.call_deadline().is_past(clock::now())
 }

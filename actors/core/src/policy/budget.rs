@@ -150,8 +150,14 @@ impl RetryBudget {
     /// Numbers the buckets; at the shortest window the numbers last for thirteen years.
     fn tick(&self, now: Instant) -> u32 {
         let since = now.saturating_duration_since(self.origin);
-        u32::try_from(since.as_nanos() / self.bucket.as_nanos()).unwrap_or(u32::MAX)
+        // u64 lasts for 584 years of nanoseconds; a division of u128 costs ten times as much, on every call.
+        let (since, bucket) = (nanos(since), nanos(self.bucket).max(1));
+        u32::try_from(since / bucket).unwrap_or(u32::MAX)
     }
+}
+
+fn nanos(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]

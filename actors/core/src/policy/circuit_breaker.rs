@@ -157,6 +157,12 @@ impl CircuitBreaker {
         self.generation
     }
 
+    /// Says whether every call passes with the same permit: closed, at full ramp, without an override.
+    #[must_use]
+    pub(crate) fn is_plain(&self) -> bool {
+        self.plain
+    }
+
     /// Asks to make a call; never waits.
     ///
     /// Every permit must come back by [`Self::record`] or [`Self::release`].
@@ -166,7 +172,7 @@ impl CircuitBreaker {
     #[inline]
     pub fn try_acquire(&mut self, now: Instant) -> Result<Permit, Refusal> {
         if self.plain {
-            return Ok(Permit { generation: self.generation, kind: Kind::Call { step: 0 } });
+            return Ok(Permit::plain(self.generation));
         }
         self.acquire_by_state(now)
     }

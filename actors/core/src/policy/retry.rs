@@ -12,6 +12,7 @@ use super::{backoff::BackoffPolicy, budget::BudgetPolicy};
 use crate::{
     error::{ConfigError, Executed, Failure, FailureKind},
     message::Class,
+    planted::{self, Bug},
 };
 
 /// How often and how soon a failed message is sent again.
@@ -148,7 +149,8 @@ fn forbidden(class: Class, failure: &Failure) -> Option<GiveUp> {
     if !failure.is_transient() {
         return Some(GiveUp::Permanent);
     }
-    if failure.executed() == Executed::Unknown && !class.survives_unknown() {
+    let survives = class.survives_unknown() || planted::is(Bug::UnsafeRetried);
+    if failure.executed() == Executed::Unknown && !survives {
         return Some(GiveUp::Unknown);
     }
     None

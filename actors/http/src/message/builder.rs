@@ -47,7 +47,17 @@ pub mod verb {
             $(impl $body for $name {})?
         )*};
     }
-    verbs!(Get, Head, #[CarriesBody] Put, Delete, #[CarriesBody] Post, #[CarriesBody] Patch);
+    verbs!(
+        Get,
+        Head,
+        #[CarriesBody]
+        Put,
+        Delete,
+        #[CarriesBody]
+        Post,
+        #[CarriesBody]
+        Patch
+    );
 }
 
 /// A request in the making; an error is kept until [`Self::build`].
@@ -182,7 +192,8 @@ impl Parts {
         let headers = check_headers(self.headers)?;
         let mut query = form_urlencoded::Serializer::new(String::new());
         query.extend_pairs(self.query);
-        let by_method = if self.keyed && method.class() == Class::Unsafe { Class::Keyed } else { method.class() };
+        let by_method =
+            if self.keyed && method.class() == Class::Unsafe { Class::Keyed } else { method.class() };
         Ok(Request {
             method,
             path,
@@ -252,7 +263,8 @@ mod tests {
 
     #[test]
     fn debug_shows_no_value_that_may_be_secret() {
-        let request = Post::new("a").header("authorization", "Bearer canary").query("key", "canary").text("canary");
+        let request =
+            Post::new("a").header("authorization", "Bearer canary").query("key", "canary").text("canary");
         assert!(!format!("{:?} {:?}", request.build().unwrap(), Get::new("b")).contains("canary"));
     }
 }

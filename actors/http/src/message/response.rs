@@ -31,9 +31,9 @@ impl Response {
     /// Returns the first value of a header as text; names in any case, `None` for what is no UTF-8.
     #[must_use]
     pub fn header(&self, name: &str) -> Option<&str> {
-        self.headers().find(|(known, _)| known.eq_ignore_ascii_case(name)).and_then(|(_, value)| {
-            std::str::from_utf8(value).ok()
-        })
+        self.headers()
+            .find(|(known, _)| known.eq_ignore_ascii_case(name))
+            .and_then(|(_, value)| std::str::from_utf8(value).ok())
     }
 
     /// Returns all headers, names in lower case; `Content-Length` and `Content-Encoding` describe the wire.
@@ -84,9 +84,8 @@ impl Response {
     }
 
     fn is_json(&self) -> bool {
-        self.media_type().is_some_and(|media_type| {
-            media_type == "application/json" || media_type.ends_with("+json")
-        })
+        self.media_type()
+            .is_some_and(|media_type| media_type == "application/json" || media_type.ends_with("+json"))
     }
 
     fn is_text(&self) -> bool {

@@ -1,4 +1,5 @@
 //! The HTTP backend against real servers on loopback.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot be set up must fail")]
 
 mod admission;
 mod body;

@@ -38,9 +38,20 @@ fn with_server<F: Future<Output = ()>>(test: impl FnOnce(Http) -> F) {
                     .route("/v1/missing", web::to(HttpResponse::NotFound))
                     .route("/v1/broken", web::to(HttpResponse::InternalServerError))
                     .route("/v1/empty", web::to(HttpResponse::NoContent))
-                    .route("/v1/old", web::to(async || HttpResponse::Found().append_header(("location", "/v1/new")).finish()))
-                    .route("/v1/text", web::to(async || HttpResponse::Ok().content_type("text/plain").body("hello")))
-                    .route("/v1/bytes", web::to(async || HttpResponse::Ok().content_type("image/png").body(vec![0, 1, 255])))
+                    .route(
+                        "/v1/old",
+                        web::to(async || {
+                            HttpResponse::Found().append_header(("location", "/v1/new")).finish()
+                        }),
+                    )
+                    .route(
+                        "/v1/text",
+                        web::to(async || HttpResponse::Ok().content_type("text/plain").body("hello")),
+                    )
+                    .route(
+                        "/v1/bytes",
+                        web::to(async || HttpResponse::Ok().content_type("image/png").body(vec![0, 1, 255])),
+                    )
                     .default_service(web::to(echo))
             })
             .workers(1)
@@ -55,10 +66,13 @@ fn with_server<F: Future<Output = ()>>(test: impl FnOnce(Http) -> F) {
     });
     let (address, handle) = receiver.recv().unwrap();
     run(async {
-        test(backend_for(&format!("http://{address}/v1/"), |options| {
-            options.default_headers = vec![("X-Default".into(), "d".into()), ("accept".into(), "a".into())];
-        })
-        .await)
+        test(
+            backend_for(&format!("http://{address}/v1/"), |options| {
+                options.default_headers =
+                    vec![("X-Default".into(), "d".into()), ("accept".into(), "a".into())];
+            })
+            .await,
+        )
         .await;
         handle.stop(false).await;
     });
@@ -81,7 +95,7 @@ fn each_method_arrives_with_path_query_headers_and_body() {
             assert_eq!((reply.status(), reply.media_type().as_deref()), (200, Some("application/json")));
             let seen: Value = reply.json().unwrap();
             assert_eq!(seen["method"], method);
-            assert_eq!(seen["path"], "/v1/x/y z");
+            assert_eq!(seen["path"], "/v1/x/y%20z");
             assert_eq!(seen["query"], "q=%C3%A4%26%3D");
             assert_eq!(seen["body"], body);
         }

@@ -225,7 +225,13 @@ where
 
 /// Asserts the four answers of a failure.
 #[track_caller]
-pub(crate) fn assert_failure(failure: &Failure, kind: FailureKind, code: &str, phase: Phase, executed: Executed) {
+pub(crate) fn assert_failure(
+    failure: &Failure,
+    kind: FailureKind,
+    code: &str,
+    phase: Phase,
+    executed: Executed,
+) {
     let found = (failure.kind(), failure.code(), failure.phase(), failure.executed());
     assert_eq!(found, (kind, Some(code), phase, executed), "{failure}");
 }

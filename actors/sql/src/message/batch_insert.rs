@@ -10,8 +10,9 @@ use serde::Serialize;
 
 use crate::{Dialect, StatementError, Value};
 
-/// Rows of one statement; more of them gain little, and an interrupt waits for the statement's end.
-const CHUNK_ROWS: usize = 500;
+/// Rows of one statement. More of them gain little, and an interrupt waits for the statement's end; few
+/// sizes mean few texts to prepare, whatever the number of rows.
+const CHUNK_ROWS: [usize; 5] = [500, 100, 20, 5, 1];
 
 /// Inserts many rows into one table, in one transaction unless asked otherwise.
 ///
@@ -113,14 +114,17 @@ impl BatchInsert {
     pub fn plan(&self, dialect: Dialect) -> Result<Vec<Chunk>, StatementError> {
         let spec = &*self.spec;
         spec.check(dialect)?;
-        let size = (dialect.bind_limit() / spec.columns.len()).clamp(1, CHUNK_ROWS);
-        let whole: Arc<str> = spec.sql(dialect, size.min(spec.rows)).into();
-        let chunk = |start: usize| {
-            let rows = start..(start + size).min(spec.rows);
-            let sql = if rows.len() == size.min(spec.rows) { Arc::clone(&whole) } else { spec.sql(dialect, rows.len()).into() };
-            Chunk { message: self.clone(), rows, sql }
-        };
-        Ok((0..spec.rows).step_by(size).map(chunk).collect())
+        let fit = dialect.bind_limit() / spec.columns.len();
+        let (mut chunks, mut start) = (Vec::new(), 0);
+        for size in CHUNK_ROWS.into_iter().map(|size| size.min(fit)) {
+            let mut text: Option<Arc<str>> = None;
+            while spec.rows - start >= size {
+                let sql = text.get_or_insert_with(|| spec.sql(dialect, size).into());
+                chunks.push(Chunk { message: self.clone(), rows: start..start + size, sql: Arc::clone(sql) });
+                start += size;
+            }
+        }
+        Ok(chunks)
     }
 }
 
@@ -151,9 +155,10 @@ impl Spec {
         }
         match self.misfit {
             None => Ok(()),
-            Some((row, width)) => {
-                refuse(format!("row {row} must have {} values by position, it has {width}", self.columns.len()))
-            }
+            Some((row, width)) => refuse(format!(
+                "row {row} must have {} values by position, it has {width}",
+                self.columns.len()
+            )),
         }
     }
 
@@ -260,6 +265,7 @@ mod tests {
         let plan = BatchInsert::new("t", columns).rows(rows).plan(Dialect::Sqlite).unwrap();
         assert!(plan.iter().all(|chunk| chunk.values().len() <= 32_766));
         assert_eq!(plan.iter().map(|chunk| chunk.rows.len()).sum::<usize>(), 1_000);
+        assert_eq!(plan.len(), 10);
         assert_eq!(plan[1].values()[0], Value::Int(327));
     }
 

@@ -72,7 +72,12 @@ pub struct Written {
 impl Serialize for Written {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let Self { affected, last_insert_id, rows, numbers } = self;
-        Envelope { rows: rows.as_ref(), affected: *affected, last_insert_id: *last_insert_id, numbers: *numbers }
-            .serialize(serializer)
+        Envelope {
+            rows: rows.as_ref(),
+            affected: *affected,
+            last_insert_id: *last_insert_id,
+            numbers: *numbers,
+        }
+        .serialize(serializer)
     }
 }

@@ -134,7 +134,11 @@ impl<'de> Deserializer<'de> for RowDecoder<'_> {
         visitor.visit_seq(self)
     }
 
-    fn deserialize_tuple<V: de::Visitor<'de>>(self, width: usize, visitor: V) -> Result<V::Value, DecodeError> {
+    fn deserialize_tuple<V: de::Visitor<'de>>(
+        self,
+        width: usize,
+        visitor: V,
+    ) -> Result<V::Value, DecodeError> {
         if width != self.columns.len() {
             let count = self.columns.len();
             return Err(de::Error::custom(format!("a tuple of {width} does not fit {count} columns")));
@@ -175,7 +179,10 @@ impl<'de> Deserializer<'de> for RowDecoder<'_> {
 impl<'de> de::SeqAccess<'de> for RowDecoder<'_> {
     type Error = DecodeError;
 
-    fn next_element_seed<S: de::DeserializeSeed<'de>>(&mut self, seed: S) -> Result<Option<S::Value>, DecodeError> {
+    fn next_element_seed<S: de::DeserializeSeed<'de>>(
+        &mut self,
+        seed: S,
+    ) -> Result<Option<S::Value>, DecodeError> {
         if self.next >= self.columns.len() { Ok(None) } else { self.cell(seed).map(Some) }
     }
 
@@ -187,7 +194,10 @@ impl<'de> de::SeqAccess<'de> for RowDecoder<'_> {
 impl<'de> de::MapAccess<'de> for RowDecoder<'_> {
     type Error = DecodeError;
 
-    fn next_key_seed<S: de::DeserializeSeed<'de>>(&mut self, seed: S) -> Result<Option<S::Value>, DecodeError> {
+    fn next_key_seed<S: de::DeserializeSeed<'de>>(
+        &mut self,
+        seed: S,
+    ) -> Result<Option<S::Value>, DecodeError> {
         let Some(column) = self.columns.get(self.next) else { return Ok(None) };
         seed.deserialize((&*column.name).into_deserializer()).map(Some)
     }
@@ -252,7 +262,10 @@ impl<'de> Deserializer<'de> for CellDecoder {
         match self.0 {
             Value::Text(text) => visitor.visit_enum(text.into_deserializer()),
             Value::Json(json) => json.deserialize_enum(name, variants, visitor).map_err(de::Error::custom),
-            other => Err(de::Error::custom(format!("a value of type {} is no variant of {name}", other.type_name()))),
+            other => Err(de::Error::custom(format!(
+                "a value of type {} is no variant of {name}",
+                other.type_name()
+            ))),
         }
     }
 
@@ -296,10 +309,19 @@ mod tests {
 
     #[test]
     fn a_struct_is_read_by_column_name_in_any_order() {
-        let names = ["colour", "none", "bytes", "text", "whole_real", "real", "big", "small", "flag", "extra"];
+        let names =
+            ["colour", "none", "bytes", "text", "whole_real", "real", "big", "small", "flag", "extra"];
         let cells: [Value; 10] = [
-            "red".into(), Value::Null, vec![1, 2].into(), "t".into(), 2.into(), 0.5.into(), i64::MAX.into(),
-            255.into(), 1.into(), "ignored".into(),
+            "red".into(),
+            Value::Null,
+            vec![1, 2].into(),
+            "t".into(),
+            2.into(),
+            0.5.into(),
+            i64::MAX.into(),
+            255.into(),
+            1.into(),
+            "ignored".into(),
         ];
         let typed = rows(&names, cells).into_typed::<Everything>().unwrap();
         assert_eq!(typed[0].big, i64::MAX.unsigned_abs());

@@ -102,21 +102,45 @@ fn nothing_and_more_than_one_statement_are_refused() {
 fn the_body_of_a_trigger_is_part_of_its_statement() {
     let trigger = "CREATE TEMP TRIGGER t AFTER INSERT ON a BEGIN UPDATE b SET c = CASE WHEN 1 THEN 2 END; DELETE FROM d; END";
     assert_eq!(sqlite(&format!("{trigger};")).sql(), trigger);
-    assert!(matches!(error(&format!("{trigger}; DROP TABLE a"), Dialect::Sqlite), StatementError::Multiple { .. }));
+    assert!(matches!(
+        error(&format!("{trigger}; DROP TABLE a"), Dialect::Sqlite),
+        StatementError::Multiple { .. }
+    ));
 }
 
 #[test]
 fn statements_that_block_or_escape_are_refused() {
     for text in [
-        "BEGIN", "begin immediate", "COMMIT", "END", "ROLLBACK", "SAVEPOINT a", "RELEASE a", "ATTACH 'x' AS y",
-        "DETACH y", "VACUUM INTO 'x'", "VACUUM main /**/ INTO 'x'", "SELECT load_extension('x')",
-        "SELECT \"load_extension\" ('x')", "PRAGMA journal_mode = DELETE", "PRAGMA main.synchronous(OFF)",
-        "PRAGMA writable_schema = 1", "EXPLAIN PRAGMA locking_mode = EXCLUSIVE", "\u{feff}ATTACH 'x' AS y",
+        "BEGIN",
+        "begin immediate",
+        "COMMIT",
+        "END",
+        "ROLLBACK",
+        "SAVEPOINT a",
+        "RELEASE a",
+        "ATTACH 'x' AS y",
+        "DETACH y",
+        "VACUUM INTO 'x'",
+        "VACUUM main /**/ INTO 'x'",
+        "SELECT load_extension('x')",
+        "SELECT \"load_extension\" ('x')",
+        "PRAGMA journal_mode = DELETE",
+        "PRAGMA main.synchronous(OFF)",
+        "PRAGMA writable_schema = 1",
+        "EXPLAIN PRAGMA locking_mode = EXCLUSIVE",
+        "\u{feff}ATTACH 'x' AS y",
         "/* a */ -- b\n COMMIT",
     ] {
         assert_eq!(error(text, Dialect::Sqlite).code(), "refused_statement", "{text}");
     }
-    for text in ["START TRANSACTION", "SET a = 1", "COPY t FROM PROGRAM 'x'", "DO $$ $$", "LISTEN a", "PREPARE a AS SELECT 1"] {
+    for text in [
+        "START TRANSACTION",
+        "SET a = 1",
+        "COPY t FROM PROGRAM 'x'",
+        "DO $$ $$",
+        "LISTEN a",
+        "PREPARE a AS SELECT 1",
+    ] {
         assert_eq!(error(text, Dialect::Postgres).code(), "refused_statement", "{text}");
     }
     assert_eq!(error("SELECT 1 /*! INTO OUTFILE 'x' */", Dialect::MySql).code(), "malformed_statement");
@@ -125,8 +149,15 @@ fn statements_that_block_or_escape_are_refused() {
 #[test]
 fn harmless_look_alikes_pass() {
     for text in [
-        "VACUUM", "PRAGMA table_info(t)", "PRAGMA user_version = 3", "PRAGMA journal_mode", "REPLACE INTO t VALUES (1)",
-        "SELECT 'ATTACH'", "SELECT begin FROM t", "UPDATE t SET load_extension = 1", "EXPLAIN QUERY PLAN SELECT 1",
+        "VACUUM",
+        "PRAGMA table_info(t)",
+        "PRAGMA user_version = 3",
+        "PRAGMA journal_mode",
+        "REPLACE INTO t VALUES (1)",
+        "SELECT 'ATTACH'",
+        "SELECT begin FROM t",
+        "UPDATE t SET load_extension = 1",
+        "EXPLAIN QUERY PLAN SELECT 1",
     ] {
         sqlite(text);
     }
@@ -135,8 +166,12 @@ fn harmless_look_alikes_pass() {
 
 #[test]
 fn what_has_no_end_is_refused() {
-    for (text, what) in [("SELECT 'a", "string"), ("SELECT \"a", "quoted identifier"), ("SELECT /* a", "comment")] {
-        assert!(matches!(error(text, Dialect::Sqlite), StatementError::Unterminated { what: found, .. } if found == what));
+    for (text, what) in
+        [("SELECT 'a", "string"), ("SELECT \"a", "quoted identifier"), ("SELECT /* a", "comment")]
+    {
+        assert!(
+            matches!(error(text, Dialect::Sqlite), StatementError::Unterminated { what: found, .. } if found == what)
+        );
     }
     assert!(matches!(error("SELECT $a$ b", Dialect::Postgres), StatementError::Unterminated { .. }));
     assert_eq!(error("SELECT 1\0; DROP", Dialect::Sqlite).code(), "malformed_statement");

@@ -173,7 +173,10 @@ mod tests {
     #[test]
     fn tagged_values_keep_their_type() {
         let read = |json| Value::from_json(json).unwrap();
-        assert_eq!(read(json!({"type": "int8", "value": "9007199254740993"})), Value::Int(9_007_199_254_740_993));
+        assert_eq!(
+            read(json!({"type": "int8", "value": "9007199254740993"})),
+            Value::Int(9_007_199_254_740_993)
+        );
         assert_eq!(read(json!({"type": "bytes", "value": "AQL/"})), Value::Bytes(vec![1, 2, 255]));
         assert_eq!(read(json!({"type": "decimal", "value": "99.90"})), Value::Decimal("99.90".into()));
         assert_eq!(read(json!({"type": "text", "value": null})), Value::Null);

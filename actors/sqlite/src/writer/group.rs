@@ -6,7 +6,11 @@
 
 use std::mem;
 
-use backstop_core::{clock, error::Failure};
+use backstop_core::{
+    clock,
+    error::{Executed, Failure, FailureKind},
+};
+use backstop_sql::Verb;
 
 use super::Writer;
 use crate::{
@@ -17,12 +21,16 @@ use crate::{
 /// After so many runs that a member ended, each operation gets a transaction of its own.
 const RUNS_MAX: usize = 3;
 
-/// How one run of a group ended.
-enum Run {
-    /// Every member has its result; COMMIT comes next.
-    Complete(Vec<Result<Reply, Failure>>),
-    /// This member's error ended the transaction.
-    Ended(usize, Failure),
+/// How often those who arrive while a group runs may still join it.
+const JOINS_MAX: usize = 8;
+
+/// How those that are left after a run go on.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Next {
+    /// As a group again.
+    Together,
+    /// Each in a transaction of its own.
+    OneByOne,
 }
 
 impl Writer<'_> {
@@ -31,10 +39,19 @@ impl Writer<'_> {
         let mut jobs = mem::take(&mut self.group);
         for _ in 0..RUNS_MAX {
             drop_stale(&mut jobs);
-            if jobs.len() < 2 || self.try_group(&mut jobs) {
+            if jobs.len() == 1 {
+                self.join_late(&mut jobs);
+            }
+            if jobs.len() < 2 {
                 break;
             }
-            self.core.stats.rerun();
+            let next = self.try_group(&mut jobs, JOINS_MAX);
+            if !jobs.is_empty() {
+                self.core.stats.rerun();
+            }
+            if next == Next::OneByOne {
+                break;
+            }
         }
         for job in jobs.drain(..) {
             self.serve_one(job);
@@ -55,54 +72,75 @@ impl Writer<'_> {
             None => {}
             Some(job) => {
                 let mut jobs = vec![job];
-                self.try_group(&mut jobs);
-                // the transaction failed at its COMMIT, with no neighbour to blame
-                for job in jobs {
-                    job.answer(Err(error::expired()));
-                }
+                // a group of one leaves nobody behind: there is no neighbour to blame
+                self.try_group(&mut jobs, 0);
             }
         }
     }
 
-    /// Runs a group once; `true` when nobody is left to be served.
-    fn try_group(&mut self, jobs: &mut Vec<Job>) -> bool {
+    /// Runs a group once, with up to `joins` rounds of late ones; those who were not answered are left in
+    /// `jobs`.
+    fn try_group(&mut self, jobs: &mut Vec<Job>, joins: usize) -> Next {
         if !self.begin(jobs) {
-            return jobs.is_empty();
+            return Next::Together;
         }
-        match self.run_members(jobs) {
-            Run::Complete(results) => self.finish(jobs, results),
-            Run::Ended(at, failure) => {
+        let mut results = Vec::with_capacity(jobs.len());
+        for round in 0..=joins {
+            if let Some((at, failure)) = self.run_members(jobs, &mut results) {
                 self.roll_back();
                 jobs.remove(at).answer(Err(failure));
                 jobs.retain(|job| job.ticket.requeue());
-                jobs.is_empty()
+                return Next::Together;
+            }
+            if round == joins || !self.join_late(jobs) {
+                break;
             }
         }
+        self.finish(jobs, results)
     }
 
-    fn run_members(&self, jobs: &[Job]) -> Run {
-        let mut results = Vec::with_capacity(jobs.len());
-        let Some(bench) = self.bench() else { return Run::Complete(results) };
-        for (at, job) in jobs.iter().enumerate() {
-            if !job.ticket.start() {
-                results.push(Err(error::expired())); // withdrawn: nobody listens
-                continue;
+    /// Takes those who arrived while the members ran into the same commit; `false` when there are none.
+    ///
+    /// The callers of the last group come back one after the other: whoever is first wakes this thread, and
+    /// the others would miss the commit by microseconds.
+    fn join_late(&mut self, jobs: &mut Vec<Job>) -> bool {
+        let before = jobs.len();
+        if before < self.core.options.group_max {
+            self.absorb();
+        }
+        while jobs.len() < self.core.options.group_max {
+            match self.backlog.pop_front_if(|job| super::joins_group(&job.work)) {
+                Some(job) => jobs.push(job),
+                None => break,
             }
-            if job.ticket.deadline().is_past(clock::now()) {
+        }
+        jobs.len() > before
+    }
+
+    /// Runs the members that have no result yet; returns the one whose error ended the transaction.
+    fn run_members(
+        &self,
+        jobs: &[Job],
+        results: &mut Vec<Result<Reply, Failure>>,
+    ) -> Option<(usize, Failure)> {
+        let bench = self.bench()?;
+        for (at, job) in jobs.iter().enumerate().skip(results.len()) {
+            // withdrawn, and then nobody listens, or too late
+            if !job.ticket.start() || job.ticket.deadline().is_past(clock::now()) {
                 results.push(Err(error::expired()));
                 continue;
             }
             let result = bench.member(&job.work, &job.ticket);
             if bench.connection.is_autocommit() {
-                return Run::Ended(at, result.err().unwrap_or_else(ended_by_itself));
+                return Some((at, result.err().unwrap_or_else(ended_by_itself)));
             }
             results.push(result);
         }
-        Run::Complete(results)
+        None
     }
 
-    /// Commits and answers; `false` when the members must be run again one by one.
-    fn finish(&mut self, jobs: &mut Vec<Job>, results: Vec<Result<Reply, Failure>>) -> bool {
+    /// Commits and answers.
+    fn finish(&mut self, jobs: &mut Vec<Job>, results: Vec<Result<Reply, Failure>>) -> Next {
         let done = results.iter().filter(|result| result.is_ok()).count();
         match self.commit() {
             Ok(()) => {
@@ -112,19 +150,19 @@ impl Writer<'_> {
                 for (job, result) in jobs.drain(..).zip(results) {
                     job.answer(result);
                 }
-                true
+                Next::Together
             }
             // a deferred foreign key speaks at the commit, and does not say whose it is
             Err(error) if error::is_constraint(&error) && jobs.len() > 1 => {
                 jobs.retain(|job| job.ticket.requeue());
-                false
+                Next::OneByOne
             }
             Err(error) => {
                 let failure = error::failure(error, During::Commit);
                 for (job, result) in jobs.drain(..).zip(results) {
                     job.answer(Err(result.err().unwrap_or_else(|| failure.clone())));
                 }
-                true
+                Next::Together
             }
         }
     }
@@ -151,7 +189,7 @@ impl Writer<'_> {
             // waiting for another process's lock has one home
             return job.ticket.requeue().then_some(job);
         }
-        if result.is_ok() {
+        if result.is_ok() && !matches!(statement.verb(), Verb::Select | Verb::Explain) {
             self.core.stats.committed(1);
         }
         let result = result.map_err(|failure| super::member::verdict(failure, &job.ticket));
@@ -169,10 +207,9 @@ fn drop_stale(jobs: &mut Vec<Job>) {
 }
 
 fn is_busy(failure: &Failure) -> bool {
-    failure.kind() == backstop_core::error::FailureKind::Aborted
+    failure.kind() == FailureKind::Aborted
 }
 
 fn ended_by_itself() -> Failure {
-    Failure::new(backstop_core::error::FailureKind::Aborted, "the statement ended the transaction")
-        .executed_is(backstop_core::error::Executed::No)
+    Failure::new(FailureKind::Aborted, "the statement ended the transaction").executed_is(Executed::No)
 }

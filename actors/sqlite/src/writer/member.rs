@@ -39,16 +39,21 @@ impl Writer<'_> {
 impl Bench<'_> {
     /// Runs a member inside the open transaction.
     pub(super) fn member(&self, work: &Work, ticket: &Arc<Ticket>) -> Result<Reply, Failure> {
-        let watching = self.watch.job(ticket);
         let result = match work {
-            Work::One(statement, request) => self.one(statement, request, During::Statement).map(Reply::Written),
-            Work::List(statements, requests) => {
-                drop(watching);
-                return self.list(statements, requests, ticket).map_err(|failure| verdict(failure, ticket));
+            Work::One(statement, request) => {
+                let _watching = self.watch.job(ticket);
+                self.one(statement, request, During::Statement).map(Reply::Written)
             }
-            Work::Insert(chunks, mode) => self.insert(chunks, *mode).map(Reply::Inserted),
+            Work::List(statements, requests) => {
+                self.undone_together(|| self.list(statements, requests, ticket)).map(Reply::List)
+            }
+            Work::Insert(chunks, Chunks::Together) if chunks.len() > 1 => {
+                self.undone_together(|| self.insert(chunks, Chunks::Together, ticket)).map(Reply::Inserted)
+            }
+            Work::Insert(chunks, mode) => self.insert(chunks, *mode, ticket).map(Reply::Inserted),
             Work::Body(_) | Work::Read(..) | Work::Open | Work::Close => {
-                Err(Failure::new(FailureKind::Server, "the work has no place in a group").executed_is(Executed::No))
+                Err(Failure::new(FailureKind::Server, "the work has no place in a group")
+                    .executed_is(Executed::No))
             }
         };
         result.map_err(|failure| verdict(failure, ticket))
@@ -72,47 +77,64 @@ impl Bench<'_> {
         let gone = during == During::Statement && self.connection.is_autocommit();
         let kept = matches!(fault, Fault::Engine(_)) && !gone && self.connection.total_changes() != before;
         let failure = fault.into_failure(during);
-        if kept && failure.kind() == FailureKind::Conflict { failure.executed_is(Executed::Yes) } else { failure }
+        if kept && failure.kind() == FailureKind::Conflict {
+            failure.executed_is(Executed::Yes)
+        } else {
+            failure
+        }
     }
 
-    /// Runs several statements under a savepoint of their own.
+    /// Runs several statements under a savepoint, so that an error undoes all of them and nothing else.
+    fn undone_together<T>(&self, body: impl FnOnce() -> Result<T, Failure>) -> Result<T, Failure> {
+        let own = |sql| transaction::run(self.connection, sql);
+        let engine = |error| Fault::from(error).into_failure(During::Statement);
+        own("SAVEPOINT member").map_err(engine)?;
+        let result = body();
+        let closed = match &result {
+            Ok(_) => own("RELEASE member"),
+            Err(_) if self.connection.is_autocommit() => Ok(()),
+            Err(_) => own("ROLLBACK TO member").and_then(|()| own("RELEASE member")),
+        };
+        if let Err(error) = closed {
+            // what a savepoint could not undo must not be committed with the neighbours
+            let _ = own("ROLLBACK");
+            return Err(engine(error));
+        }
+        result.map_err(|failure| failure.executed_is(Executed::No))
+    }
+
     fn list(
         &self,
         statements: &[Arc<Statement>],
         requests: &[Request],
         ticket: &Arc<Ticket>,
-    ) -> Result<Reply, Failure> {
-        let own = |sql| transaction::run(self.connection, sql).map_err(|e| Fault::from(e).into_failure(During::Statement));
-        own("SAVEPOINT member")?;
+    ) -> Result<Vec<Written>, Failure> {
         let mut replies = Vec::with_capacity(statements.len());
         for (statement, request) in statements.iter().zip(requests) {
-            let watching = self.watch.job(ticket);
+            let _watching = self.watch.job(ticket);
             let result = self.one(statement, request, During::Statement);
-            drop(watching);
-            match result {
-                Ok(written) => replies.push(written),
-                Err(failure) => {
-                    if !self.connection.is_autocommit() {
-                        own("ROLLBACK TO member")?;
-                        own("RELEASE member")?;
-                    }
-                    return Err(in_statement(failure.executed_is(Executed::No), replies.len()));
-                }
-            }
+            replies.push(result.map_err(|failure| in_statement(failure, replies.len()))?);
         }
-        own("RELEASE member")?;
-        Ok(Reply::List(replies))
+        Ok(replies)
     }
 
     /// Inserts chunks; the caller's transaction decides what commits together.
-    pub(super) fn insert(&self, chunks: &[(Arc<Statement>, Chunk)], mode: Chunks) -> Result<InsertReport, Failure> {
+    pub(super) fn insert(
+        &self,
+        chunks: &[(Arc<Statement>, Chunk)],
+        mode: Chunks,
+        ticket: &Arc<Ticket>,
+    ) -> Result<InsertReport, Failure> {
         let mut report = InsertReport::default();
         for (statement, chunk) in chunks {
+            let _watching = self.watch.job(ticket);
             let before = self.connection.total_changes();
             let outcome = run::insert(self.connection, statement, chunk.values())
                 .map_err(|fault| self.judged(fault, before, During::Statement));
             match outcome {
-                Err(failure) if mode == Chunks::Together || self.connection.is_autocommit() => return Err(failure),
+                Err(failure) if mode == Chunks::Together || self.connection.is_autocommit() => {
+                    return Err(failure);
+                }
                 outcome => {
                     report.affected += outcome.as_ref().copied().unwrap_or(0);
                     report.chunks.push(ChunkReport::new(chunk, outcome));
@@ -124,7 +146,7 @@ impl Bench<'_> {
 }
 
 /// Says why a statement was interrupted: its caller left, or its deadline passed.
-pub(super) fn verdict(failure: Failure, ticket: &Ticket) -> Failure {
+pub(crate) fn verdict(failure: Failure, ticket: &Ticket) -> Failure {
     if failure.kind() != FailureKind::Timeout {
         return failure;
     }

@@ -73,7 +73,7 @@ impl Writer<'_> {
     }
 
     /// Takes what has arrived into the backlog, up to the size of a group.
-    fn absorb(&mut self) {
+    pub(super) fn absorb(&mut self) {
         let room = self.core.options.group_max.saturating_sub(self.backlog.len());
         if room > 0 && self.core.writes.waiting() > 0 {
             let mut arrived = Vec::new();

@@ -3,6 +3,7 @@
 use std::{
     cell::{Cell, RefCell},
     future::Future,
+    pin::Pin,
     rc::Rc,
     sync::{
         Arc,
@@ -19,17 +20,20 @@ use backstop_core::{
     error::{CallError, Executed, Failure, FailureKind, Rejection, RejectionReason},
     event::EventKind,
     guard,
+    planted::{self, Bug},
     policy::restart::RestartDecision,
     snapshot::PoolSnapshot,
     stats::{LaneStats, Recorder},
 };
-use futures_util::FutureExt;
+use futures_util::{FutureExt, future::FusedFuture};
 use slab::Slab;
 use tokio::sync::Notify;
 
 use super::{InFlightCall, Inspected, instance::{InUse, Instance}};
 use crate::hub::Hub;
 
+/// Time an instance has to be built; no network is involved, so only a mistake takes so long.
+const CONNECT_WITHIN: Duration = Duration::from_secs(30);
 /// Time a retired instance has to close its connections.
 const CLOSE_WITHIN: Duration = Duration::from_secs(5);
 /// Time between two heartbeats of a lane.
@@ -54,7 +58,13 @@ pub(crate) struct Core<B: Backend> {
     emptied: Notify,
     stopping: Cell<bool>,
     closing: RefCell<Vec<Rc<Instance<B>>>>,
+    /// Closes that are under way.
+    closers: Cell<usize>,
     housekeeping: Notify,
+    /// Whether the call that was dropped last had been sent.
+    pub(super) last_words: Cell<bool>,
+    /// The instance whose code panicked in a drop.
+    suspect: RefCell<Option<Rc<Instance<B>>>>,
 }
 
 enum State<B> {
@@ -85,7 +95,10 @@ impl<B: Backend> Core<B> {
             emptied: Notify::new(),
             stopping: Cell::new(false),
             closing: RefCell::default(),
+            closers: Cell::new(0),
             housekeeping: Notify::new(),
+            last_words: Cell::new(true),
+            suspect: RefCell::default(),
         })
     }
 
@@ -103,9 +116,16 @@ impl<B: Backend> Core<B> {
         self.hub.guard.events().push(self.hub.guard.name(), kind);
     }
 
+    /// The instance for a new call, where one of the newest recipe is ready.
+    pub(super) fn current(&self) -> Option<Rc<Instance<B>>> {
+        if self.stopping.get() { None } else { self.ready() }
+    }
+
     fn ready(&self) -> Option<Rc<Instance<B>>> {
         match &*self.state.borrow() {
-            State::Ready(instance) if instance.epoch == self.hub.epoch() => Some(Rc::clone(instance)),
+            State::Ready(instance) if instance.epoch == self.hub.epoch() || planted::is(Bug::StaleInstance) => {
+                Some(Rc::clone(instance))
+            }
             _ => None,
         }
     }
@@ -134,6 +154,7 @@ impl<B: Backend> Core<B> {
         match &*state {
             State::Building => return,
             State::Ready(instance) if instance.epoch == self.hub.epoch() => return,
+            State::Ready(_) if planted::is(Bug::StaleInstance) => return,
             State::Ready(_) | State::Empty => {}
         }
         let old = std::mem::replace(&mut *state, State::Building);
@@ -145,19 +166,31 @@ impl<B: Backend> Core<B> {
     }
 
     /// Replaces the instance that panicked; the second panic of one instance changes nothing more.
-    pub(super) fn crashed(self: &Rc<Self>, instance: &Rc<Instance<B>>, error: &CallError) {
-        if instance.retired.replace(true) {
+    pub(super) fn crashed(self: &Rc<Self>, instance: &Rc<Instance<B>>, text: &str) {
+        if planted::is(Bug::PanicIgnored) || instance.retired.replace(true) {
             return;
         }
-        let text = error.as_failure().map_or_else(String::new, |failure| failure.message().to_owned());
         let mut state = self.state.borrow_mut();
         let current = matches!(&*state, State::Ready(ready) if Rc::ptr_eq(ready, instance));
         let old = current.then(|| std::mem::replace(&mut *state, State::Building));
         drop(state);
-        let delay = self.charge(&text);
+        let delay = self.charge(text);
         if let Some(State::Ready(old)) = old {
             self.close_when_unused(old);
-            tokio::task::spawn_local(Rc::clone(self).build(Some(delay), text));
+            tokio::task::spawn_local(Rc::clone(self).build(Some(delay), text.into()));
+        }
+    }
+
+    /// Remembers the instance of a call whose drop panics, until the panic is caught.
+    pub(super) fn suspect(&self, instance: &Rc<Instance<B>>) {
+        self.suspect.replace(Some(Rc::clone(instance)));
+    }
+
+    /// Replaces the instance of a call whose drop has panicked.
+    pub(super) fn crashed_in_drop(self: &Rc<Self>, text: &str) {
+        tracing::error!(text, "a call panicked while it was dropped");
+        if let Some(instance) = self.suspect.take() {
+            self.crashed(&instance, text);
         }
     }
 
@@ -165,10 +198,10 @@ impl<B: Backend> Core<B> {
     fn charge(&self, text: &str) -> Duration {
         match self.hub.guard.crashed(self.number, text) {
             RestartDecision::After(delay) => delay,
-            // The breaker is open now; be ready when it probes again.
+            // The breaker is open now; be ready when it probes again. While it probes, that is no time at all.
             RestartDecision::Exceeded => {
                 let probe_at = self.hub.guard.next_probe_at();
-                probe_at.map_or(HEARTBEAT, |at| at.saturating_duration_since(clock::now()))
+                probe_at.map_or(HEARTBEAT, |at| at.saturating_duration_since(clock::now()).max(HEARTBEAT))
             }
         }
     }
@@ -186,6 +219,10 @@ impl<B: Backend> Core<B> {
                 break;
             }
             match self.connect().await {
+                Ok(instance) if self.stopping.get() => {
+                    close(&instance.backend, Deadline::after(CLOSE_WITHIN)).await;
+                    break;
+                }
                 Ok(instance) => {
                     self.install(instance);
                     return;
@@ -202,11 +239,12 @@ impl<B: Backend> Core<B> {
 
     async fn connect(&self) -> Result<Instance<B>, String> {
         let (epoch, recipe) = self.hub.recipe();
-        let connected = std::panic::AssertUnwindSafe(async move { recipe().await }).catch_unwind().await;
-        let backend = match connected {
-            Ok(Ok(backend)) => backend,
-            Ok(Err(error)) => return Err(error.to_string()),
-            Err(panic) => return Err(guard::panic_text(&*panic)),
+        let connecting = std::panic::AssertUnwindSafe(async move { recipe().await }).catch_unwind();
+        let backend = match tokio::time::timeout(CONNECT_WITHIN, connecting).await {
+            Ok(Ok(Ok(backend))) => backend,
+            Ok(Ok(Err(error))) => return Err(error.to_string()),
+            Ok(Err(panic)) => return Err(guard::panic_text(&*panic)),
+            Err(_) => return Err("the instance was not built in time".into()),
         };
         let incarnation = self.hub.guard.next_incarnation();
         Ok(Instance { backend, incarnation, epoch, retired: Cell::new(false) })
@@ -226,41 +264,59 @@ impl<B: Backend> Core<B> {
         self.close_when_unused(instance);
     }
 
-    /// Hands a retired instance over to be closed, once no call uses it.
-    pub(super) fn close_when_unused(&self, instance: Rc<Instance<B>>) {
-        if Rc::strong_count(&instance) == 1 {
-            self.closing.borrow_mut().push(instance);
+    /// Keeps a retired instance until no call uses it, and then has it closed.
+    fn close_when_unused(&self, instance: Rc<Instance<B>>) {
+        self.closing.borrow_mut().push(instance);
+        self.housekeeping.notify_one();
+    }
+
+    /// A call has ended on a retired instance; it may have been the last one.
+    pub(super) fn release(&self, instance: &Rc<Instance<B>>) {
+        // The list holds one reference and the ending call another.
+        if Rc::strong_count(instance) == 2 {
             self.housekeeping.notify_one();
         }
     }
 
     /// Beats the heart of the lane and closes retired instances, until the lane ends.
     async fn keep_house(self: Rc<Self>) {
+        let mut beat = tokio::time::interval(HEARTBEAT);
+        // A close takes its time; the heart beats on.
+        let mut closing = std::pin::pin!(futures_util::future::Fuse::terminated());
         while !self.stopping.get() {
-            let beat = tokio::time::sleep(HEARTBEAT);
             tokio::select! {
-                () = self.housekeeping.notified() => self.close_retired(CLOSE_WITHIN).await,
-                () = beat => self.recorder.stats().beat(),
+                biased;
+                _ = beat.tick() => self.recorder.stats().beat(),
+                () = &mut closing => {}
+                () = self.housekeeping.notified(), if closing.is_terminated() => {
+                    closing.set(self.close_retired(CLOSE_WITHIN).fuse());
+                }
             }
         }
+        closing.await;
     }
 
     async fn close_retired(&self, within: Duration) {
-        loop {
-            let Some(instance) = self.closing.borrow_mut().pop() else { return };
-            close(&instance.backend, Deadline::after(within)).await;
-        }
+        let unused = |instance: &mut Rc<Instance<B>>| Rc::strong_count(instance) == 1;
+        let retired: Vec<_> = self.closing.borrow_mut().extract_if(.., unused).collect();
+        self.closers.set(self.closers.get() + retired.len());
+        let deadline = Deadline::after(within);
+        let closes = retired.iter().map(|instance| async move {
+            close(&instance.backend, deadline).await;
+            self.closers.set(self.closers.get() - 1);
+        });
+        futures_util::future::join_all(closes).await;
+        self.emptied.notify_waiters();
     }
 
     /// Runs a call until it ends or the lane is stopped.
     pub(super) async fn until_stopped<R>(
         &self,
-        run: impl Future<Output = Result<R, CallError>>,
+        mut run: Pin<&mut impl Future<Output = Result<R, CallError>>>,
         call: &CallContext,
     ) -> Result<R, CallError> {
-        let mut run = std::pin::pin!(run);
         std::future::poll_fn(|cx| match run.as_mut().poll(cx) {
-            Poll::Pending if self.stopping.get() => Poll::Ready(Err(self.abandoned(call))),
+            Poll::Pending if self.stopping.get() && !planted::is(Bug::DrainSilent) => Poll::Ready(Err(self.abandoned(call))),
             poll => poll,
         })
         .await
@@ -284,33 +340,36 @@ impl<B: Backend> Core<B> {
         let abandoned = self.calls.borrow().len();
         let wakers: Vec<_> = self.calls.borrow_mut().iter_mut().filter_map(|(_, call)| call.waker.take()).collect();
         wakers.into_iter().for_each(Waker::wake);
-        loop {
-            let emptied = self.emptied.notified();
-            if self.calls.borrow().is_empty() {
-                break;
-            }
-            if tokio::time::timeout_at(deadline.instant(), emptied).await.is_err() {
-                break;
-            }
-        }
+        self.wait_until(deadline, || self.calls.borrow().is_empty()).await;
         let old = std::mem::replace(&mut *self.state.borrow_mut(), State::Empty);
         if let State::Ready(instance) = old {
             close(&instance.backend, deadline).await;
         }
         self.close_retired(deadline.remaining(clock::now())).await;
+        self.wait_until(deadline, || self.closers.get() == 0).await;
         abandoned
+    }
+
+    /// Waits for calls or closes to end, at the longest until `deadline`.
+    async fn wait_until(&self, deadline: Deadline, done: impl Fn() -> bool) {
+        loop {
+            let emptied = self.emptied.notified();
+            if done() || tokio::time::timeout_at(deadline.instant(), emptied).await.is_err() {
+                return;
+            }
+        }
     }
 
     /// Asks the instance for a sign of life, past all policies.
     pub(super) async fn probe(self: Rc<Self>, deadline: Deadline) -> Result<(), CallError> {
         let instance = self.instance(deadline).await?;
-        let using = InUse::new(Rc::clone(&self), instance);
-        let Some(instance) = using.get() else { return Ok(()) };
+        let using = InUse::new(&self, instance);
+        let instance = using.get();
         let call = CallContext::new(OpId::next(), deadline);
         let result = self.hub.guard.probe(&instance.backend, &call).await;
         if let Err(error) = &result {
             if guard::is_crash(error) {
-                self.crashed(instance, error);
+                self.crashed(instance, error.as_failure().map_or("", Failure::message));
             }
         }
         result

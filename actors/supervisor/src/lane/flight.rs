@@ -6,7 +6,7 @@
 use std::{
     future::Future,
     panic::{AssertUnwindSafe, catch_unwind},
-    pin::Pin,
+    pin::{Pin, pin},
     rc::Rc,
     task::{Context as Cx, Poll, Waker},
 };
@@ -40,10 +40,10 @@ impl<B: Backend, R: Send + 'static> Flight<B, R> {
     {
         let (op, name, started) = (call.op, call.message.name(), call.started);
         let mut work: LocalBoxFuture<'static, _> = Box::pin(serve(Rc::clone(&core), call));
-        match poll_contained(&mut work, &mut Cx::from_waker(Waker::noop())) {
+        match poll_contained(&core, &mut work, &mut Cx::from_waker(Waker::noop())) {
             Poll::Ready(result) => {
-                let _ = reply.send(result);
-                drop_contained(work);
+                let _ = reply.send(swapped::reply(&core, result));
+                drop_contained(&core, work);
             }
             Poll::Pending => {
                 let key = core.register(op, name, started);
@@ -56,9 +56,16 @@ impl<B: Backend, R: Send + 'static> Flight<B, R> {
     fn answer(&mut self, result: Result<R, CallError>) {
         if let Some(reply) = self.reply.take() {
             // The caller may have gone away in this very moment; then nobody needs the answer.
-            let _ = reply.send(result);
+            let _ = reply.send(swapped::reply(&self.core, result));
         }
-        self.work.take().map(drop_contained);
+        self.cancel();
+    }
+
+    /// Drops the work, which cancels it and gives every place back.
+    fn cancel(&mut self) {
+        if let Some(work) = self.work.take() {
+            drop_contained(&self.core, work);
+        }
     }
 }
 
@@ -68,13 +75,15 @@ impl<B: Backend, R: Send + 'static> Future for Flight<B, R> {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Cx<'_>) -> Poll<()> {
         let this = &mut *self;
         if let Some(work) = this.work.as_mut() {
-            if let Poll::Ready(result) = poll_contained(work, cx) {
+            if let Poll::Ready(result) = poll_contained(&this.core, work, cx) {
                 this.answer(result);
                 return Poll::Ready(());
             }
         }
         if this.core.is_cancelled(this.key) {
-            this.answer(Err(given_up(&this.core, "cancelled by an operator")));
+            this.core.last_words.set(true);
+            this.cancel();
+            this.answer(Err(given_up(&this.core, "cancelled by an operator", RejectionReason::Cancelled)));
             return Poll::Ready(());
         }
         match this.reply.as_mut().map(|reply| reply.poll_closed(cx)) {
@@ -82,10 +91,10 @@ impl<B: Backend, R: Send + 'static> Future for Flight<B, R> {
                 this.core.set_waker(this.key, cx.waker());
                 Poll::Pending
             }
-            // The caller is gone: dropping the work cancels it and gives every place back.
+            // The caller is gone.
             _ => {
                 this.reply = None;
-                this.work.take().map(drop_contained);
+                this.cancel();
                 Poll::Ready(())
             }
         }
@@ -95,51 +104,89 @@ impl<B: Backend, R: Send + 'static> Future for Flight<B, R> {
 impl<B: Backend, R> Drop for Flight<B, R> {
     fn drop(&mut self) {
         self.core.deregister(self.key);
+        self.core.last_words.set(true);
+        // The thread may be ending: no instance is replaced any more.
+        let _ = catch_unwind(AssertUnwindSafe(|| drop(self.work.take())));
         if let Some(reply) = self.reply.take() {
-            let _ = reply.send(Err(given_up(&self.core, "the lane's thread ended")));
+            let _ = reply.send(Err(given_up(&self.core, "the lane's thread ended", RejectionReason::Stopped)));
         }
-        self.work.take().map(drop_contained);
+    }
+}
+
+/// The planted bug that answers each call with the reply of the one before.
+mod swapped {
+    use super::{Backend, CallError, Core};
+
+    #[cfg(not(feature = "planted"))]
+    pub(super) fn reply<B: Backend, R>(_: &Core<B>, result: Result<R, CallError>) -> Result<R, CallError> {
+        result
+    }
+
+    #[cfg(feature = "planted")]
+    pub(super) fn reply<B: Backend, R: 'static>(
+        core: &Core<B>,
+        result: Result<R, CallError>,
+    ) -> Result<R, CallError> {
+        use std::{any::Any, cell::RefCell};
+
+        use backstop_core::planted::{self, Bug};
+
+        thread_local! {
+            static KEPT: RefCell<Option<Box<dyn Any>>> = const { RefCell::new(None) };
+        }
+        if !planted::is(Bug::AnswersSwapped) {
+            return result;
+        }
+        let earlier = KEPT.replace(Some(Box::new(result?)));
+        match earlier.map(Box::<dyn Any>::downcast::<R>) {
+            Some(Ok(earlier)) => Ok(*earlier),
+            _ => Err(core.hub.guard.reject(super::RejectionReason::Stopped).into()),
+        }
     }
 }
 
 /// Serves one call on the lane's instance; everything it holds is given back on drop.
-async fn serve<B, M>(core: Rc<Core<B>>, call: Call<M>) -> Result<M::Reply, CallError>
+///
+/// A block and no `async fn`, whose arguments would stand in the future twice.
+fn serve<B, M>(core: Rc<Core<B>>, call: Call<M>) -> impl Future<Output = Result<M::Reply, CallError>>
 where
     B: Serve<M>,
     M: Message,
 {
-    let Call { message, class, op, deadline, started, client, ticket, .. } = call;
-    let context = CallContext::started_at(op, started, deadline).for_client(client);
-    let guard = ticket.guard();
-    let result = match core.instance(deadline).await {
-        Err(rejection) => Err(rejection.into()),
-        Ok(instance) => {
-            let using = InUse::new(Rc::clone(&core), instance);
-            let result = match using.get() {
-                Some(instance) => {
-                    let run = guard.run(&instance.backend, &message, &context, class);
-                    core.until_stopped(run, &context).await
+    async move {
+        let context = CallContext::started_at(call.op, call.started, call.deadline).for_client(call.client);
+        let guard = call.ticket.guard();
+        let _words = LastWords { core: &core, call: &context };
+        let instance = match core.current() {
+            Some(instance) => Ok(instance),
+            None => Box::pin(core.instance(call.deadline)).await,
+        };
+        let result = match instance {
+            Err(rejection) => Err(rejection.into()),
+            Ok(instance) => {
+                let using = InUse::new(&core, instance);
+                let run = pin!(guard.run(&using.get().backend, &call.message, &context, call.class));
+                let result = core.until_stopped(run, &context).await;
+                if let Err(error) = &result
+                    && guard::is_crash(error)
+                {
+                    core.crashed(using.get(), error.as_failure().map_or("", Failure::message));
                 }
-                None => Err(guard.reject(RejectionReason::Stopped).into()),
-            };
-            if let (Err(error), Some(instance)) = (&result, using.get()) {
-                if guard::is_crash(error) {
-                    core.crashed(instance, error);
-                }
+                result
             }
-            result
-        }
-    };
-    let ended = context.ended().unwrap_or_else(clock::now);
-    let elapsed = ended.saturating_duration_since(started);
-    core.recorder.record(message.name(), &result, elapsed);
-    guard.note_slow(message.name(), &context, elapsed, result.is_ok());
-    ticket.settle();
-    result
+        };
+        let ended = context.ended().unwrap_or_else(clock::now);
+        let elapsed = ended.saturating_duration_since(call.started);
+        core.recorder.record(call.message.name(), &result, elapsed);
+        guard.note_slow(call.message.name(), &context, elapsed, result.is_ok());
+        call.ticket.settle();
+        result
+    }
 }
 
 /// Polls the work of a call; a panic that no layer below has caught still ends this call alone.
-fn poll_contained<R>(
+fn poll_contained<B: Backend, R>(
+    core: &Rc<Core<B>>,
     work: &mut LocalBoxFuture<'static, Result<R, CallError>>,
     cx: &mut Cx<'_>,
 ) -> Poll<Result<R, CallError>> {
@@ -147,20 +194,38 @@ fn poll_contained<R>(
         Ok(poll) => poll,
         Err(panic) => {
             let text = guard::panic_text(&*panic);
-            Poll::Ready(Err(Failure::new(FailureKind::Panicked, text).into()))
+            core.crashed_in_drop(&text);
+            let executed = if core.last_words.get() { Executed::Unknown } else { Executed::No };
+            let failure = Failure::new(FailureKind::Panicked, text).executed_is(executed);
+            Poll::Ready(Err(core.hub.guard.stamped(failure).into()))
         }
     }
 }
 
-/// Drops the work of a call; a panic in a drop ends nothing but itself.
-fn drop_contained<R>(work: LocalBoxFuture<'static, R>) {
-    if catch_unwind(AssertUnwindSafe(|| drop(work))).is_err() {
-        tracing::error!("a call panicked while it was dropped");
+/// Drops the work of a call; a panic in a drop costs the instance and nothing else.
+fn drop_contained<B: Backend, R>(core: &Rc<Core<B>>, work: LocalBoxFuture<'static, R>) {
+    if let Err(panic) = catch_unwind(AssertUnwindSafe(|| drop(work))) {
+        core.crashed_in_drop(&guard::panic_text(&*panic));
     }
 }
 
-/// The end of a call that began and whose execution nobody can tell any more.
-fn given_up<B: Backend>(core: &Core<B>, why: &'static str) -> CallError {
+/// Notes, when a call is dropped, whether it had been sent; its drop guards have spoken by then.
+struct LastWords<'a, B: Backend> {
+    core: &'a Core<B>,
+    call: &'a CallContext,
+}
+
+impl<B: Backend> Drop for LastWords<'_, B> {
+    fn drop(&mut self) {
+        self.core.last_words.set(self.call.was_ever_sent());
+    }
+}
+
+/// The end of a call whose work was just dropped: `unknown` if it had been sent, our refusal otherwise.
+fn given_up<B: Backend>(core: &Core<B>, why: &'static str, unsent: RejectionReason) -> CallError {
+    if !core.last_words.get() {
+        return core.hub.guard.reject(unsent).into();
+    }
     let failure = Failure::new(FailureKind::Cancelled, why).executed_is(Executed::Unknown);
     core.hub.guard.stamped(failure).into()
 }

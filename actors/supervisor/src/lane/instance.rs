@@ -17,28 +17,29 @@ pub(super) struct Instance<B> {
     pub(super) retired: Cell<bool>,
 }
 
-/// The use of an instance by one call; the last use of a retired instance hands it over to be closed.
-pub(super) struct InUse<B: Backend> {
-    core: Rc<Core<B>>,
-    instance: Option<Rc<Instance<B>>>,
+/// The use of an instance by one call; the last use of a retired instance has it closed.
+pub(super) struct InUse<'a, B: Backend> {
+    core: &'a Core<B>,
+    instance: Rc<Instance<B>>,
 }
 
-impl<B: Backend> InUse<B> {
-    pub(super) fn new(core: Rc<Core<B>>, instance: Rc<Instance<B>>) -> Self {
-        Self { core, instance: Some(instance) }
+impl<'a, B: Backend> InUse<'a, B> {
+    pub(super) fn new(core: &'a Core<B>, instance: Rc<Instance<B>>) -> Self {
+        Self { core, instance }
     }
 
-    pub(super) fn get(&self) -> Option<&Rc<Instance<B>>> {
-        self.instance.as_ref()
+    pub(super) fn get(&self) -> &Rc<Instance<B>> {
+        &self.instance
     }
 }
 
-impl<B: Backend> Drop for InUse<B> {
+impl<B: Backend> Drop for InUse<'_, B> {
     fn drop(&mut self) {
-        if let Some(instance) = self.instance.take() {
-            if instance.retired.get() {
-                self.core.close_when_unused(instance);
-            }
+        if self.instance.retired.get() {
+            self.core.release(&self.instance);
+        } else if std::thread::panicking() {
+            // A drop of the backend's code panics; whoever catches it replaces the instance.
+            self.core.suspect(&self.instance);
         }
     }
 }

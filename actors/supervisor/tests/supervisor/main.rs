@@ -1,5 +1,19 @@
-//! The supervisor against a small backend of its own, on virtual time.
+//! The supervisor against a scripted backend, on virtual time unless real threads are the point.
 #![allow(clippy::unwrap_used, missing_docs)]
 
-mod fake;
+mod cancels;
+mod deadlines;
+mod drain;
+mod fairness;
+mod intake;
+mod lifecycle;
+mod orders;
+mod outage;
 mod panics;
+mod restarts;
+mod retries;
+mod sharing;
+mod strategies;
+mod stuck;
+mod support;
+mod threads;

@@ -1,1 +1,26 @@
-fn main(){}
+//! Backstop beside what its users would take instead: closed loops in interleaved rounds.
+#![warn(missing_docs)]
+
+mod contender;
+#[path = "../../../overhead/echo.rs"]
+mod echo;
+mod messaging;
+mod options;
+mod rounds;
+mod spread;
+mod table;
+
+use options::{Command, Options};
+
+fn main() {
+    let options = match Options::from_args(std::env::args().skip(1)) {
+        Ok(options) => options,
+        Err(message) => {
+            eprintln!("{message}");
+            std::process::exit(2);
+        }
+    };
+    match options.command {
+        Command::Messaging => messaging::run(&options),
+    }
+}

@@ -63,8 +63,11 @@ impl CircuitBreaker {
         if self.mode().is_none_or(|mode| mode == OverrideMode::ObserveOnly) {
             let asked = open_for.map(|time| after(now, time));
             let until = match &self.phase {
-                Phase::Open(open) => asked.map_or(open.until, |asked| asked.max(open.until)),
-                Phase::Closed(_) | Phase::HalfOpen(_) => {
+                Phase::Open(open) if asked.is_some() || now < open.until => {
+                    asked.map_or(open.until, |asked| asked.max(open.until))
+                }
+                // An open time that is over begins anew, or each trip during a probe would allow the next probe.
+                Phase::Open(_) | Phase::Closed(_) | Phase::HalfOpen(_) => {
                     let drawn = self.open_time.open(&self.policy, &mut self.rng, None, now);
                     asked.unwrap_or(drawn)
                 }

@@ -1,7 +1,7 @@
 //! The probes of a half-open breaker.
 
 use super::{BreakerPolicy, open_time::after, verdict::reaches};
-use crate::clock::Instant;
+use crate::{clock::Instant, planted::{self, Bug}};
 
 /// A probe's place, which it loses at `until`.
 #[derive(Clone, Copy, Debug)]
@@ -86,7 +86,7 @@ impl HalfOpen {
 
     pub(super) fn has_room(&self, policy: &BreakerPolicy) -> bool {
         let taken = self.leases.len() as u64 + u64::from(self.passed) + u64::from(self.failed);
-        taken < u64::from(policy.probes)
+        taken < u64::from(policy.probes) || planted::is(Bug::ProbesUnbounded)
     }
 
     /// When a dedicated probe may take a place because no user wants one; `None` while one is in use.

@@ -6,7 +6,7 @@ use super::{
     BreakerState, CircuitBreaker, HalfOpen, Kind, Open, OverrideMode, Permit, Phase, Ramp, Refusal,
     RefusalReason, Transition, open_time::after, verdict,
 };
-use crate::{clock::Instant, outcome::Outcome};
+use crate::{clock::Instant, outcome::Outcome, planted::{self, Bug}};
 
 /// How many changes wait to be reported; the oldest give way, since a gauge needs the newest.
 const MAX_UNREPORTED: usize = 16;
@@ -93,7 +93,7 @@ impl CircuitBreaker {
         if permit.kind == Kind::Bypass {
             return;
         }
-        if permit.generation != self.generation {
+        if permit.generation != self.generation && !planted::is(Bug::LateResultCounts) {
             self.totals.late += u64::from(outcome != Outcome::NotCounted);
             return;
         }

@@ -23,6 +23,11 @@ pub(super) enum Kind {
 }
 
 impl Permit {
+    /// The permit of a breaker that [is plain](super::CircuitBreaker::is_plain), made without asking it.
+    pub(crate) fn plain(generation: u64) -> Self {
+        Self { generation, kind: Kind::Call { step: 0 } }
+    }
+
     /// Returns the generation of the state that gave the permit.
     #[must_use]
     pub fn generation(self) -> u64 {

@@ -11,7 +11,7 @@ use std::{
 use tokio::sync::oneshot;
 
 use super::{FlightKey, Inner};
-use crate::{error::CallError, message::SharedReply};
+use crate::{error::CallError, message::SharedReply, planted::{self, Bug}};
 
 /// What a call is among its equals.
 #[derive(Debug)]
@@ -75,6 +75,9 @@ impl Leader {
 impl Drop for Leader {
     fn drop(&mut self) {
         let Some((inner, key)) = self.flight.take() else { return };
+        if planted::is(Bug::FollowersForgotten) {
+            return;
+        }
         while let Some(follower) = inner.next_leader(&key) {
             let leader = Self::of(Arc::clone(&inner), key.clone());
             let Err(Followed::Lead(mut refused)) = follower.send(Followed::Lead(leader)) else {

@@ -120,6 +120,16 @@ fn trip_without_a_time_takes_the_growing_one() {
 }
 
 #[test]
+fn trip_while_a_probe_is_due_opens_anew() {
+    let mut rig = Rig::default();
+    rig.open();
+    rig.wait(ms(60_000));
+    rig.breaker.trip("restart limit", None, rig.now);
+    assert!(rig.open_for() >= ms(2500), "{:?}", rig.open_for());
+    assert_eq!(rig.snapshot().attempt, 2);
+}
+
+#[test]
 fn reset_closes_at_full_traffic_and_forgets() {
     let mut rig = Rig::default();
     let late = rig.take();

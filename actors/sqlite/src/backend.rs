@@ -1,0 +1,260 @@
+//! One lane's instance: it checks statements, reads inline, and hands the rest to the shared threads.
+
+use std::{
+    cell::{Cell, RefCell},
+    fmt,
+    rc::Rc,
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
+
+use backstop_core::{
+    backend::{Backend, Serve},
+    call::{CallContext, Deadline},
+    error::{Executed, Failure, FailureKind, Phase},
+    snapshot::PoolSnapshot,
+};
+use backstop_sql::{
+    BatchInsert, Dialect, Execute, InsertReport, Query, QueryAs, Request, Rows, Sql, Statement,
+    StatementError, Transact, Transaction, Verb, Written, memo::Memo,
+};
+use serde::de::DeserializeOwned;
+
+use crate::{
+    SqliteShared, error,
+    job::{Reply, Work},
+    reader::{Inline, Inlined, Known},
+    shared::Core,
+};
+
+/// Reads the first page of the database, so that a file that is gone or damaged shows.
+const PROBE: &str = "SELECT count(*) FROM sqlite_schema";
+
+/// A SQLite database as one lane sees it.
+pub struct Sqlite {
+    shared: Arc<SqliteShared>,
+    statements: RefCell<Memo<Rc<Known>>>,
+    inline: RefCell<Option<Inline>>,
+    opened: Cell<u64>,
+    closed: Cell<u64>,
+}
+
+impl Sqlite {
+    pub(crate) fn new(shared: Arc<SqliteShared>) -> Self {
+        shared.core.lanes.fetch_add(1, Ordering::AcqRel);
+        let statements = RefCell::new(Memo::new(shared.core.options.statement_cache));
+        Self { shared, statements, inline: RefCell::default(), opened: Cell::new(0), closed: Cell::new(0) }
+    }
+
+    fn core(&self) -> &Arc<Core> {
+        &self.shared.core
+    }
+
+    fn known(&self, sql: &Sql) -> Result<Rc<Known>, StatementError> {
+        let parse = |text: &str| {
+            Statement::parse(text, Dialect::Sqlite).map(|statement| Rc::new(Known::new(statement)))
+        };
+        self.statements.borrow_mut().get_or_make(sql, parse)
+    }
+
+    /// Checks a statement and its parameters before anything runs.
+    fn checked(&self, request: &Request) -> Result<Rc<Known>, Failure> {
+        let known = self.known(&request.sql)?;
+        known.statement.bind(&request.params)?;
+        Ok(known)
+    }
+
+    async fn rows(&self, request: &Arc<Request>, call: &CallContext) -> Result<Rows, Failure> {
+        let known = self.checked(request)?;
+        let work = || Work::Read(Arc::clone(&known.statement), Arc::clone(request));
+        if self.core().in_memory() {
+            return rows_of(self.core().write(work(), call).await?);
+        }
+        if known.is_slow() {
+            self.ensure_open(call).await?;
+        } else {
+            if !self.is_ready() {
+                self.ensure_open(call).await?;
+            }
+            if let Inlined::Done(result) = self.read_inline(&known, request)? {
+                return result;
+            }
+        }
+        rows_of(self.core().read(work(), call).await?)
+    }
+
+    /// Says whether the inline connection reads the database that the writer has open.
+    fn is_ready(&self) -> bool {
+        let Some(epoch) = self.core().epoch() else { return false };
+        self.inline.borrow_mut().as_mut().is_some_and(|inline| inline.is_current(self.core(), epoch))
+    }
+
+    /// Makes sure that the writer has the database open; it creates what is missing.
+    async fn ensure_open(&self, call: &CallContext) -> Result<(), Failure> {
+        if self.core().epoch().is_none() {
+            self.core().write(Work::Open, call).await?;
+        }
+        Ok(())
+    }
+
+    fn read_inline(&self, known: &Known, request: &Request) -> Result<Inlined, Failure> {
+        let core = self.core();
+        let mut slot = self.inline.borrow_mut();
+        let epoch = core.epoch().ok_or_else(|| Failure::unavailable("the database is closed"))?;
+        if !slot.as_mut().is_some_and(|inline| inline.is_current(core, epoch)) {
+            self.drop_inline(&mut slot);
+            *slot = Some(Inline::open(core, epoch)?);
+            self.opened.set(self.opened.get() + 1);
+        }
+        match slot.as_mut() {
+            Some(inline) => Ok(inline.read(core, known, request)),
+            None => Ok(Inlined::Elsewhere),
+        }
+    }
+
+    fn drop_inline(&self, slot: &mut Option<Inline>) {
+        if let Some(mut inline) = slot.take() {
+            inline.count(self.core());
+            self.closed.set(self.closed.get() + 1);
+        }
+    }
+}
+
+impl Backend for Sqlite {
+    const KIND: &'static str = "sqlite";
+
+    // an interrupted statement knows within a few steps of the engine that it was rolled back
+    const SETTLE: Duration = Duration::from_millis(30);
+
+    async fn probe(&self, call: &CallContext) -> Result<(), Failure> {
+        self.rows(&Arc::new(Request::new(PROBE)), call).await.map(drop)
+    }
+
+    /// Closes the lane's connection; the last lane also writes the log back and closes the database.
+    async fn close(&self, deadline: Deadline) {
+        self.drop_inline(&mut self.inline.borrow_mut());
+        if self.core().lanes.load(Ordering::Acquire) <= 1 {
+            self.core().close(deadline).await;
+        }
+    }
+
+    fn pool(&self) -> PoolSnapshot {
+        let idle = usize::from(self.inline.borrow().is_some());
+        PoolSnapshot {
+            idle,
+            created_total: self.opened.get(),
+            closed_total: self.closed.get(),
+            ..PoolSnapshot::default()
+        }
+    }
+}
+
+impl Drop for Sqlite {
+    fn drop(&mut self) {
+        self.drop_inline(&mut self.inline.borrow_mut());
+        self.core().lanes.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
+impl Serve<Query> for Sqlite {
+    async fn serve(&self, message: &Query, call: &CallContext) -> Result<Rows, Failure> {
+        self.rows(message.request(), call).await
+    }
+}
+
+impl<T: DeserializeOwned + Send + 'static> Serve<QueryAs<T>> for Sqlite {
+    async fn serve(&self, message: &QueryAs<T>, call: &CallContext) -> Result<Vec<T>, Failure> {
+        let rows = self.rows(message.request(), call).await?;
+        if rows.is_truncated() {
+            let text = format!("the reply exceeds the limit after {} rows", rows.len());
+            return Err(unusable(FailureKind::TooLarge, text));
+        }
+        rows.into_typed().map_err(|error| unusable(FailureKind::Decode, error.to_string()).caused_by(error))
+    }
+}
+
+/// A read has no effect, so its lost reply leaves nothing executed.
+fn unusable(kind: FailureKind, text: String) -> Failure {
+    Failure::new(kind, text).in_phase(Phase::Decode).executed_is(Executed::No)
+}
+
+impl Serve<Execute> for Sqlite {
+    async fn serve(&self, message: &Execute, call: &CallContext) -> Result<Written, Failure> {
+        let known = self.checked(message.request())?;
+        let work = Work::One(Arc::clone(&known.statement), Arc::clone(message.request()));
+        drop(known);
+        match self.core().write(work, call).await? {
+            Reply::Written(written) => Ok(written),
+            _ => Err(error::lost()),
+        }
+    }
+}
+
+impl Serve<Transaction> for Sqlite {
+    async fn serve(&self, message: &Transaction, call: &CallContext) -> Result<Vec<Written>, Failure> {
+        let requests = message.requests();
+        let mut statements = Vec::with_capacity(requests.len());
+        for (at, request) in requests.iter().enumerate() {
+            let known = self.checked(request).map_err(|failure| at_statement(&failure, at))?;
+            if matches!(known.statement.verb(), Verb::Vacuum | Verb::Pragma) {
+                let what = format!("statement {at}");
+                let why = "VACUUM and PRAGMA have no place in a transaction";
+                return Err(StatementError::Refused { what, why }.into());
+            }
+            statements.push(Arc::clone(&known.statement));
+        }
+        if statements.is_empty() {
+            return Err(StatementError::Message("the transaction has no statements".into()).into());
+        }
+        match self.core().write(Work::List(statements, Arc::clone(requests)), call).await? {
+            Reply::List(replies) => Ok(replies),
+            _ => Err(error::lost()),
+        }
+    }
+}
+
+fn at_statement(failure: &Failure, at: usize) -> Failure {
+    Failure::refused(format!("statement {at}: {}", failure.message()))
+        .in_phase(failure.phase())
+        .counts_as(failure.outcome())
+        .with_code(failure.code().unwrap_or("invalid_statement").to_owned())
+}
+
+impl<R: Send + 'static> Serve<Transact<R>> for Sqlite {
+    async fn serve(&self, message: &Transact<R>, call: &CallContext) -> Result<R, Failure> {
+        match self.core().write(Work::Body(Arc::clone(message.body())), call).await? {
+            Reply::Any(reply) => reply.downcast().map(|reply| *reply).map_err(|_| error::lost()),
+            _ => Err(error::lost()),
+        }
+    }
+}
+
+impl Serve<BatchInsert> for Sqlite {
+    async fn serve(&self, message: &BatchInsert, call: &CallContext) -> Result<InsertReport, Failure> {
+        let mut chunks = Vec::new();
+        for chunk in message.plan(Dialect::Sqlite)? {
+            let known = self.known(&Sql::Shared(Arc::clone(&chunk.sql)))?;
+            chunks.push((Arc::clone(&known.statement), chunk));
+        }
+        if chunks.is_empty() {
+            return Ok(InsertReport::default());
+        }
+        match self.core().write(Work::Insert(chunks, message.chunks()), call).await? {
+            Reply::Inserted(report) => Ok(report),
+            _ => Err(error::lost()),
+        }
+    }
+}
+
+fn rows_of(reply: Reply) -> Result<Rows, Failure> {
+    match reply {
+        Reply::Rows(rows) => Ok(rows),
+        _ => Err(error::lost()),
+    }
+}
+
+impl fmt::Debug for Sqlite {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Sqlite").field("shared", &self.shared).finish_non_exhaustive()
+    }
+}

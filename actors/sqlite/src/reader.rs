@@ -1,0 +1,136 @@
+//! Reads: inline on the caller's thread while they are short, on reader threads when they are not.
+
+pub(crate) mod threads;
+
+use std::{cell::Cell, sync::Arc, time::Duration};
+
+use backstop_core::{
+    clock::{self, Instant},
+    error::Failure,
+};
+use backstop_sql::{Columns, Request, Rows, Statement};
+use rusqlite::Connection;
+
+use crate::{
+    connection::{self, Role},
+    error::{self, During, Fault},
+    file::FileId,
+    options::Place,
+    run::{self, Limits},
+    shared::Core,
+    watch::Watch,
+};
+
+/// How often a lane looks whether the file is still in its place.
+const LOOK_EVERY: Duration = Duration::from_millis(100);
+
+/// What a lane knows of a statement.
+pub(crate) struct Known {
+    pub(crate) statement: Arc<Statement>,
+    columns: Cell<Option<Columns>>,
+    /// How many calls go straight to a reader thread before the next try inline.
+    detour: Cell<u32>,
+    /// How often the budget of an inline read was spent.
+    strikes: Cell<u32>,
+}
+
+impl Known {
+    pub(crate) fn new(statement: Statement) -> Self {
+        Self {
+            statement: Arc::new(statement),
+            columns: Cell::default(),
+            detour: Cell::new(0),
+            strikes: Cell::new(0),
+        }
+    }
+
+    /// Says whether this call should go straight to a reader thread.
+    pub(crate) fn is_slow(&self) -> bool {
+        let detour = self.detour.get();
+        self.detour.set(detour.saturating_sub(1));
+        detour > 0
+    }
+
+    /// Each spent budget doubles the calls until the next try: 16, 32 … 4,096.
+    fn strike(&self) {
+        let strikes = self.strikes.get().min(8);
+        self.detour.set(16 << strikes);
+        self.strikes.set(strikes + 1);
+    }
+}
+
+/// The read-only connection of one lane.
+#[derive(Debug)]
+pub(crate) struct Inline {
+    connection: Connection,
+    watch: Arc<Watch>,
+    epoch: u64,
+    file: Option<FileId>,
+    looked: Instant,
+    reads: u64,
+}
+
+/// How an inline read ended.
+pub(crate) enum Inlined {
+    Done(Result<Rows, Failure>),
+    /// It is long, or a lock is in its way: a reader thread takes it.
+    Elsewhere,
+}
+
+impl Inline {
+    /// Opens the connection of a lane; the writer has the database open.
+    pub(crate) fn open(core: &Core, epoch: u64) -> Result<Self, Failure> {
+        let watch = Arc::default();
+        let connection = connection::open(&core.options, Role::Reader, &watch);
+        let connection = connection.map_err(|error| error::failure(error, During::Open))?;
+        core.stats.opened();
+        Ok(Self { connection, watch, epoch, file: file(core), looked: clock::now(), reads: 0 })
+    }
+
+    /// Says whether the connection still reads the database of `epoch` at its path.
+    pub(crate) fn is_current(&mut self, core: &Core, epoch: u64) -> bool {
+        let now = clock::now();
+        if now.saturating_duration_since(self.looked) >= LOOK_EVERY {
+            self.looked = now;
+            self.count(core);
+            if file(core) != self.file {
+                core.closed();
+                return false;
+            }
+        }
+        self.epoch == epoch
+    }
+
+    /// Runs a read for as many steps as the options allow.
+    pub(crate) fn read(&mut self, core: &Core, known: &Known, request: &Request) -> Inlined {
+        let _watching = self.watch.steps(core.options.inline_steps);
+        let mut columns = known.columns.take();
+        let limits = Limits::of(request, &core.options);
+        let result = run::read(&self.connection, &known.statement, request, limits, &mut columns);
+        known.columns.set(columns);
+        match result {
+            Ok(rows) => {
+                self.reads += 1;
+                Inlined::Done(Ok(rows))
+            }
+            Err(fault) if fault.is_interrupt() => {
+                known.strike();
+                Inlined::Elsewhere
+            }
+            Err(fault) if fault.is_busy() => Inlined::Elsewhere,
+            Err(fault) => Inlined::Done(Err(Fault::into_failure(fault, During::Statement))),
+        }
+    }
+
+    /// Hands the count of reads over to the shared counters.
+    pub(crate) fn count(&mut self, core: &Core) {
+        core.stats.inline_reads(std::mem::take(&mut self.reads));
+    }
+}
+
+fn file(core: &Core) -> Option<FileId> {
+    match &core.options.place {
+        Place::Memory => None,
+        Place::File(path) => FileId::of(path),
+    }
+}

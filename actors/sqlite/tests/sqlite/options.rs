@@ -1,0 +1,64 @@
+//! Settings that cannot work are refused before anything starts.
+
+use std::time::Duration;
+
+use backstop_core::backend::Connect as _;
+use backstop_sqlite::SqliteOptions;
+
+#[test]
+fn each_absurd_setting_is_named() {
+    let dir = tempfile::tempdir().unwrap();
+    let good = || SqliteOptions::file(dir.path().join("a.db"));
+    let cases = [
+        (good().readers(0), "readers"),
+        (good().readers(1_000), "readers"),
+        (good().statement_cache(0), "statement_cache"),
+        (good().group_max(0), "group_max"),
+        (good().rows_max(0), "rows_max"),
+        (good().bytes_max(10), "bytes_max"),
+        (good().bytes_max(usize::MAX), "bytes_max"),
+        (good().inline_steps(1), "inline_steps"),
+        (good().busy_timeout(Duration::from_secs(3_600)), "busy_timeout"),
+        (good().transaction_idle(Duration::ZERO), "transaction_idle"),
+    ];
+    for (options, setting) in cases {
+        assert_eq!(options.share().unwrap_err().setting(), setting);
+    }
+    good().share().unwrap();
+}
+
+#[test]
+fn a_path_that_could_mean_another_file_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let at = |name: &str| format!("{}/{name}", dir.path().display());
+    for path in [
+        "file:a.db".to_owned(),
+        "FILE:///tmp/a.db?mode=memory".to_owned(),
+        String::new(),
+        ":temp:".to_owned(),
+        at("../a.db"),
+        at("no/such/directory/a.db"),
+        at("a/"),
+        at("a\0b"),
+    ] {
+        let error = SqliteOptions::file(&path).share().unwrap_err();
+        assert_eq!(error.setting(), "path", "{path:?}: {error}");
+    }
+}
+
+#[test]
+fn a_symbolic_link_is_not_followed() {
+    use backstop_sqlite::sql::Execute;
+
+    use crate::support::{LONG, ask, lane};
+    let dir = tempfile::tempdir().unwrap();
+    let (target, link) = (dir.path().join("target.db"), dir.path().join("link.db"));
+    std::os::unix::fs::symlink(&target, &link).unwrap();
+    lane(async {
+        let options = SqliteOptions::file(link);
+        let shared = std::sync::Arc::new(options.share().unwrap());
+        let backend = options.connect(&shared).await.unwrap();
+        ask(&backend, &Execute::new("CREATE TABLE t(v)"), LONG).await.unwrap_err();
+        assert!(!target.exists());
+    });
+}

@@ -1,0 +1,68 @@
+//! Backends come, change and go while the supervisor runs.
+
+use backstop_core::{call::Deadline, event::EventKind, policy::Policy};
+use backstop_supervisor::StartError;
+use backstop_testkit::{
+    fake::{Do, Fact, FakeOptions, World},
+    sim::{self, secs},
+};
+
+use crate::support::{Stage, code, started};
+
+#[test]
+fn a_replaced_recipe_serves_new_calls_and_old_ones_end_where_they_began() {
+    sim::run(async {
+        let stage = Stage::new(Policy::default()).await;
+        let slow = started(stage.fake.ask(Do::slow(1, secs(1)))).await;
+        let recipe = FakeOptions::new(&stage.world).label(8);
+        stage.supervisor.replace(&stage.fake, recipe).await.unwrap();
+        assert_eq!(stage.fake.ask(Do::echo(2)).await.unwrap().label, 8);
+        assert_eq!(slow.await.unwrap().unwrap().label, 0);
+        sim::settle().await;
+        assert_eq!(stage.world.count(|fact| *fact == Fact::Closed { instance: 1 }), 1);
+        assert_eq!(stage.events(|kind| (*kind == EventKind::Replaced).then_some(())).len(), 1);
+        stage.assert_idle();
+    });
+}
+
+#[test]
+fn a_recipe_that_cannot_work_changes_nothing() {
+    sim::run(async {
+        let stage = Stage::new(Policy::default()).await;
+        let wrong = FakeOptions::new(&stage.world).label(u64::MAX);
+        let refused = stage.supervisor.replace(&stage.fake, wrong.clone()).await.unwrap_err();
+        assert!(refused.to_string().contains("label"), "{refused}");
+        assert_eq!(stage.fake.ask(Do::echo(1)).await.unwrap().label, 0);
+        let refused = stage.supervisor.add("other", wrong, Policy::default()).await.unwrap_err();
+        assert!(matches!(refused, StartError::Config { .. }), "{refused}");
+        assert_eq!(stage.supervisor.snapshot().len(), 1);
+    });
+}
+
+#[test]
+fn a_removed_backend_is_drained_and_its_name_is_free_again() {
+    sim::run(async {
+        let stage = Stage::new(Policy::default()).await;
+        assert!(stage.fake.ask(Do::echo(1)).await.is_ok());
+        let taken = stage.supervisor.add("fake", FakeOptions::new(&World::new()), Policy::default()).await;
+        assert!(matches!(taken, Err(StartError::NameTaken(_))));
+        let report = stage.supervisor.remove("fake", Deadline::after(secs(1))).await.unwrap();
+        assert_eq!((report.abandoned, report.stuck_lanes), (0, 0));
+        assert_eq!(code(stage.fake.ask(Do::echo(2)).await), "stopped");
+        assert!(stage.supervisor.remove("fake", Deadline::after(secs(1))).await.is_none());
+        let again = stage.supervisor.add("fake", FakeOptions::new(&World::new()), Policy::default()).await.unwrap();
+        assert!(again.ask(Do::echo(3)).await.is_ok());
+        assert_eq!(code(stage.fake.ask(Do::echo(4)).await), "stopped", "the old reference stays at its end");
+    });
+}
+
+#[test]
+fn names_are_checked() {
+    sim::run(async {
+        let supervisor = sim::supervisor();
+        for name in ["", "A", "a b", &"x".repeat(65)] {
+            let refused = supervisor.add(name, FakeOptions::new(&World::new()), Policy::default()).await;
+            assert!(matches!(refused, Err(StartError::BadName(_))), "{name}");
+        }
+    });
+}

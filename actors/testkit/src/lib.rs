@@ -1,0 +1,20 @@
+//! What the tests of Backstop share; never published.
+//!
+//! | module | what it is for |
+//! |---|---|
+//! | [`fake`] | a backend that does what each message says, for scripted faults on virtual time |
+//! | [`contract`] | one suite that every backend runs: [`contract_suite!`] |
+//! | [`ledger`] | what callers were told, compared with what was executed |
+//! | [`proxy`] | a seeded TCP fault proxy for backends with real servers |
+//! | [`sim`] | a runtime on virtual time |
+//!
+//! Test support may panic: a broken assumption of a test should end it.
+#![allow(clippy::expect_used, clippy::unwrap_used, clippy::missing_panics_doc)]
+
+pub mod contract;
+pub mod fake;
+pub mod ledger;
+pub mod proxy;
+pub mod sim;
+
+pub use backstop_core::planted;

@@ -1,0 +1,1 @@
+//! A seeded TCP fault proxy.

@@ -1,0 +1,80 @@
+//! What to measure, and for how long.
+
+use std::{path::PathBuf, str::FromStr, time::Duration};
+
+const USAGE: &str = "usage: backstop-peers messaging|sqlite|http [--rounds 5] [--seconds 0.4] [--warm-up 0.1] \
+[--callers 1,64] [--only part-of-a-name] [--json file]";
+
+/// A comparison.
+#[derive(Clone, Copy, Debug)]
+pub enum Command {
+    /// Messages between actors, against kameo and ractor.
+    Messaging,
+}
+
+/// The command line.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// The comparison.
+    pub command: Command,
+    /// How often every contender has its turn.
+    pub rounds: usize,
+    /// How long a turn is measured.
+    pub measured: Duration,
+    /// How long a turn runs before that.
+    pub warm_up: Duration,
+    /// How many callers ask at once; `None` for the comparison's own choice.
+    pub callers: Option<Vec<usize>>,
+    /// Keeps tables whose name holds this text.
+    pub only: Option<String>,
+    /// Where the figures go as JSON, beside the table.
+    pub json: Option<PathBuf>,
+}
+
+impl Options {
+    /// Reads the arguments after the program's name.
+    pub fn from_args(mut args: impl Iterator<Item = String>) -> Result<Self, String> {
+        let command = match args.next().as_deref() {
+            Some("messaging") => Command::Messaging,
+            _ => return Err(USAGE.into()),
+        };
+        let mut options = Self {
+            command,
+            rounds: 5,
+            measured: Duration::from_millis(400),
+            warm_up: Duration::from_millis(100),
+            callers: None,
+            only: None,
+            json: None,
+        };
+        while let Some(flag) = args.next() {
+            let value = args.next().ok_or_else(|| format!("{flag} needs a value\n{USAGE}"))?;
+            match flag.as_str() {
+                "--rounds" => options.rounds = parsed(&value)?,
+                "--seconds" => options.measured = Duration::from_secs_f64(parsed(&value)?),
+                "--warm-up" => options.warm_up = Duration::from_secs_f64(parsed(&value)?),
+                "--callers" => {
+                    options.callers = Some(value.split(',').map(parsed).collect::<Result<_, _>>()?);
+                }
+                "--only" => options.only = Some(value),
+                "--json" => options.json = Some(value.into()),
+                _ => return Err(format!("unknown option {flag}\n{USAGE}")),
+            }
+        }
+        Ok(options)
+    }
+
+    /// Says whether a table of this name is wanted.
+    pub fn wants(&self, table: &str) -> bool {
+        self.only.as_ref().is_none_or(|part| table.contains(part))
+    }
+
+    /// The numbers of callers to measure.
+    pub fn callers(&self, usual: &[usize]) -> Vec<usize> {
+        self.callers.clone().unwrap_or_else(|| usual.to_vec())
+    }
+}
+
+fn parsed<T: FromStr>(text: &str) -> Result<T, String> {
+    text.parse().map_err(|_| format!("`{text}` is no number\n{USAGE}"))
+}

@@ -1,0 +1,144 @@
+//! `backstop demo`.
+
+use std::{
+    io::{self, IsTerminal, Write},
+    process,
+    time::Duration,
+};
+
+use backstop::demo::{self, Bug, Lines, Options, Report, Screen, View, parse_duration};
+use clap::{Args, error::ErrorKind};
+
+use super::{
+    exit::{self, Exit},
+    terminal,
+};
+
+/// The exit code of a program that the user has ended by force.
+const INTERRUPTED: i32 = 130;
+
+/// What to say to `--break` to see what can be planted.
+const LIST: &str = "help";
+
+/// Arguments of `backstop demo`.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct Arguments {
+    /// How long messages are sent, 5s to 1h; recovery from the last fault may take a little longer.
+    #[arg(long, value_name = "TIME", default_value = "30s", value_parser = parse_duration, allow_hyphen_values = true)]
+    duration: Duration,
+    /// The seed of all chance: the same seed gives the same workload and the same faults.
+    #[arg(long, value_name = "NUMBER", default_value_t = 1)]
+    seed: u64,
+    /// Prints one JSON document to stdout at the end and nothing else; progress goes to stderr.
+    #[arg(long)]
+    json: bool,
+    /// Leaves the faults out; then nothing may be refused and nothing may fail.
+    #[arg(long)]
+    no_faults: bool,
+    /// Plants a known bug, which a check must catch; `help` lists them.
+    #[arg(long = "break", value_name = "NAME", value_parser = planted)]
+    planted: Option<Planted>,
+}
+
+/// What `--break` asks for.
+#[derive(Clone, Copy, Debug)]
+enum Planted {
+    List,
+    Bug(Bug),
+}
+
+fn planted(name: &str) -> Result<Planted, String> {
+    if name == LIST {
+        return Ok(Planted::List);
+    }
+    Bug::named(name).map(Planted::Bug).ok_or_else(|| {
+        let names: Vec<_> = Bug::ALL.into_iter().map(Bug::name).collect();
+        format!("there is no such bug; choose one of {}", names.join(", "))
+    })
+}
+
+/// Runs the demo.
+pub(crate) fn run(arguments: &Arguments) -> Exit {
+    let bug = match arguments.planted {
+        Some(Planted::List) => return list_bugs(),
+        Some(Planted::Bug(bug)) => Some(bug),
+        None => None,
+    };
+    let Arguments { duration, seed, no_faults, .. } = *arguments;
+    if let Some(bug) = bug.filter(|bug| no_faults && bug.needs_faults()) {
+        let message = format!("`--break {}` shows only while faults happen; leave `--no-faults` out\n", bug.name());
+        return exit::of_usage(&clap::Error::raw(ErrorKind::ArgumentConflict, message));
+    }
+    match act(&Options { duration, seed, faults: !no_faults, bug }, arguments.json) {
+        Ok(report) => finish(&report, arguments.json),
+        Err(error) => {
+            say(&mut io::stderr(), &format!("error: {error}\n"));
+            Exit::NotStarted
+        }
+    }
+}
+
+fn act(options: &Options, json: bool) -> Result<Report, Box<dyn std::error::Error>> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let mut view = view(json);
+    Ok(runtime.block_on(demo::run(options, &mut *view, interrupt()))?)
+}
+
+/// The live view on stdout; beside a JSON document, progress goes to stderr.
+fn view(json: bool) -> Box<dyn View> {
+    let is_terminal = if json { io::stderr().is_terminal() } else { io::stdout().is_terminal() };
+    let out: Box<dyn Write> = if json { Box::new(io::stderr()) } else { Box::new(io::stdout()) };
+    if terminal::can_redraw(is_terminal) {
+        Box::new(Screen::new(out, terminal::style(), terminal::size))
+    } else {
+        Box::new(Lines::new(out))
+    }
+}
+
+/// Waits for Ctrl-C; a second one ends the program on the spot.
+async fn interrupt() {
+    if tokio::signal::ctrl_c().await.is_err() {
+        // without signals the run lasts its time
+        std::future::pending::<()>().await;
+    }
+    tokio::spawn(async {
+        if tokio::signal::ctrl_c().await.is_ok() {
+            process::exit(INTERRUPTED);
+        }
+    });
+}
+
+fn finish(report: &Report, json: bool) -> Exit {
+    let text = if json {
+        serde_json::to_string_pretty(report).map(|document| document + "\n")
+    } else {
+        Ok(report.to_string())
+    };
+    match text {
+        Ok(text) => say(&mut io::stdout(), &text),
+        Err(error) => {
+            say(&mut io::stderr(), &format!("error: the report cannot be written as JSON: {error}\n"));
+            return Exit::Failed;
+        }
+    }
+    if json {
+        for check in report.failed_checks() {
+            say(&mut io::stderr(), &format!("FAILED {}: {}\n", check.rule.name(), check.detail));
+        }
+    }
+    if report.ok { Exit::Ok } else { Exit::Failed }
+}
+
+fn list_bugs() -> Exit {
+    let mut text = String::from("Bugs that `backstop demo --break NAME` can plant, and the check that catches each:\n\n");
+    for bug in Bug::ALL {
+        text.push_str(&format!("  {:<17} {} [{}]\n", bug.name(), bug.summary(), bug.caught_by()));
+    }
+    say(&mut io::stdout(), &text);
+    Exit::Ok
+}
+
+/// Writes text; a reader that has left, such as `head`, is no error.
+fn say(out: &mut dyn Write, text: &str) {
+    let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+}

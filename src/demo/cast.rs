@@ -1,0 +1,90 @@
+//! Who takes part: one row for each backend of the demo.
+//!
+//! The three here need nothing but this program. A server that may or may not be there (PostgreSQL, Redis)
+//! is one more row, whose `place` says how it is found.
+
+use serde::{Serialize, Serializer};
+
+/// A backend of the demo.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Role {
+    /// Keeps orders in a SQLite file.
+    Orders,
+    /// An HTTP API that can be made to fail.
+    Pricing,
+    /// Code of our own that can panic.
+    Worker,
+}
+
+/// A row of the table.
+#[derive(Clone, Copy, Debug)]
+struct Member {
+    role: Role,
+    name: &'static str,
+    kind: &'static str,
+    place: &'static str,
+}
+
+const CAST: [Member; 3] = [
+    Member { role: Role::Orders, name: "orders", kind: "sqlite", place: "a temporary file" },
+    Member { role: Role::Pricing, name: "pricing", kind: "http", place: "a service on a free loopback port" },
+    Member { role: Role::Worker, name: "worker", kind: "worker", place: "this process" },
+];
+
+impl Role {
+    /// All of them, in the order in which they start.
+    pub const ALL: [Self; CAST.len()] = [Self::Orders, Self::Pricing, Self::Worker];
+
+    /// The name of the backend.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        self.member().name
+    }
+
+    /// The kind of the backend.
+    #[must_use]
+    pub fn kind(self) -> &'static str {
+        self.member().kind
+    }
+
+    /// Where it is.
+    #[must_use]
+    pub fn place(self) -> &'static str {
+        self.member().place
+    }
+
+    /// Finds a backend by its name.
+    #[must_use]
+    pub fn named(name: &str) -> Option<Self> {
+        CAST.iter().find(|member| member.name == name).map(|member| member.role)
+    }
+
+    /// Its position in [`Self::ALL`].
+    pub(crate) fn index(self) -> usize {
+        self as usize
+    }
+
+    fn member(self) -> &'static Member {
+        &CAST[self.index()]
+    }
+}
+
+impl Serialize for Role {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.name())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_role_is_in_its_own_row() {
+        for (index, role) in Role::ALL.into_iter().enumerate() {
+            assert_eq!((role.index(), role.member().role), (index, role));
+            assert_eq!(Role::named(role.name()), Some(role));
+        }
+        assert_eq!(Role::named("nobody"), None);
+    }
+}

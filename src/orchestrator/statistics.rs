@@ -1,0 +1,105 @@
+//! What happened so far, over all backends.
+
+use std::collections::BTreeMap;
+
+use backstop_core::{guard::SlowCall, stats::OpSnapshot};
+use serde::Serialize;
+
+use super::Directory;
+
+/// What happened to the operations of all backends.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct Statistics {
+    /// All backends together.
+    pub totals: Totals,
+    /// Each backend, in the order in which they were added.
+    pub backends: Vec<BackendStatistics>,
+}
+
+/// What happened to the operations of one backend.
+#[derive(Clone, Debug, Serialize)]
+pub struct BackendStatistics {
+    /// Its name.
+    pub name: String,
+    /// Its kind, such as `sqlite`.
+    pub kind: &'static str,
+    /// All of its operations together.
+    pub totals: Totals,
+    /// Counts and latencies by the kind of message.
+    pub operations: BTreeMap<&'static str, OpSnapshot>,
+}
+
+/// How many operations ended how.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Totals {
+    /// With a reply.
+    pub ok: u64,
+    /// The backend's side failed.
+    pub failed: u64,
+    /// Refused by us, at the door or later.
+    pub rejected: u64,
+    /// Attempts after the first.
+    pub retries: u64,
+    /// Admitted and not ended yet.
+    pub in_flight: usize,
+}
+
+impl Totals {
+    /// Those with a reply as a share of all that ended, in percent; 100 when none has.
+    #[must_use]
+    pub fn success_percent(&self) -> f64 {
+        let ended = self.ok + self.failed + self.rejected;
+        if ended == 0 { 100.0 } else { self.ok as f64 * 100.0 / ended as f64 }
+    }
+
+    fn add(&mut self, other: Self) {
+        self.ok += other.ok;
+        self.failed += other.failed;
+        self.rejected += other.rejected;
+        self.retries += other.retries;
+        self.in_flight += other.in_flight;
+    }
+}
+
+/// A call that took long, and where.
+#[derive(Clone, Debug, Serialize)]
+pub struct SlowOperation {
+    /// The backend.
+    pub backend: String,
+    /// The call.
+    #[serde(flatten)]
+    pub call: SlowCall,
+}
+
+pub(super) fn statistics(directory: &Directory) -> Statistics {
+    let mut statistics = Statistics::default();
+    for backend in directory.snapshot() {
+        let sum = |count: fn(&OpSnapshot) -> u64| backend.operations.values().map(count).sum::<u64>();
+        let totals = Totals {
+            ok: sum(|operation| operation.ok),
+            failed: sum(OpSnapshot::failed),
+            rejected: sum(|operation| operation.rejected) + backend.guard.refused_total,
+            retries: backend.guard.retries_total,
+            in_flight: backend.guard.in_flight,
+        };
+        statistics.totals.add(totals);
+        let (name, kind, operations) = (backend.name, backend.kind, backend.operations);
+        statistics.backends.push(BackendStatistics { name, kind, totals, operations });
+    }
+    statistics
+}
+
+/// The newest slow calls of all backends, at most `limit`.
+pub(super) fn slow_calls(directory: &Directory, limit: usize) -> Vec<SlowOperation> {
+    let mut slow: Vec<_> = directory
+        .entries()
+        .iter()
+        .flat_map(|entry| {
+            let calls = entry.guard().slow_calls(limit);
+            calls.into_iter().map(|call| SlowOperation { backend: entry.name().into(), call })
+        })
+        .collect();
+    slow.sort_by_key(|slow| std::cmp::Reverse(slow.call.ended));
+    slow.truncate(limit);
+    slow
+}

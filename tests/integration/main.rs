@@ -1,0 +1,13 @@
+//! The whole house from outside: runtime, orchestrator, gathers, batches, and the hosts they run under.
+
+mod batch;
+mod batch_atomic;
+mod batch_isolation;
+mod catalog;
+mod fake;
+mod fallback;
+mod gather;
+mod hosts;
+mod messaging;
+mod runtime;
+mod web;
