@@ -66,7 +66,8 @@ pub(crate) fn run(arguments: &Arguments) -> Exit {
     };
     let Arguments { duration, seed, no_faults, .. } = *arguments;
     if let Some(bug) = bug.filter(|bug| no_faults && bug.needs_faults()) {
-        let message = format!("`--break {}` shows only while faults happen; leave `--no-faults` out\n", bug.name());
+        let message =
+            format!("`--break {}` shows only while faults happen; leave `--no-faults` out\n", bug.name());
         return exit::of_usage(&clap::Error::raw(ErrorKind::ArgumentConflict, message));
     }
     match act(&Options { duration, seed, faults: !no_faults, bug }, arguments.json) {
@@ -130,7 +131,9 @@ fn finish(report: &Report, json: bool) -> Exit {
 }
 
 fn list_bugs() -> Exit {
-    let mut text = String::from("Bugs that `backstop demo --break NAME` can plant, and the check that catches each:\n\n");
+    let mut text = String::from(
+        "Bugs that `backstop demo --break NAME` can plant, and the check that catches each:\n\n",
+    );
     for bug in Bug::ALL {
         text.push_str(&format!("  {:<17} {} [{}]\n", bug.name(), bug.summary(), bug.caught_by()));
     }

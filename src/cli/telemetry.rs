@@ -14,5 +14,6 @@ pub(crate) fn init() {
         .with_env_var(FILTER)
         .from_env_lossy();
     // an error means that there is a subscriber already
-    let _ = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).with_ansi(false).try_init();
+    let _ =
+        tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).with_ansi(false).try_init();
 }

@@ -125,7 +125,8 @@ impl Books {
         }
         let account = &mut pages.accounts[role.index()];
         account.fates.add(fate);
-        let last_ok = if effect == Effect::Read { &mut account.last_read_ok } else { &mut account.last_write_ok };
+        let last_ok =
+            if effect == Effect::Read { &mut account.last_read_ok } else { &mut account.last_write_ok };
         if fate == Fate::Ok {
             *last_ok = (*last_ok).max(Some(asked));
         }

@@ -78,9 +78,11 @@ impl Bug {
             Self::DoubleWrite => {
                 ("double-write", "a write that must happen once at most happens twice", Rule::NothingTwice)
             }
-            Self::LieExecutedNo => {
-                ("lie-executed-no", "a failure after the send is reported as not executed", Rule::NoMeansAbsent)
-            }
+            Self::LieExecutedNo => (
+                "lie-executed-no",
+                "a failure after the send is reported as not executed",
+                Rule::NoMeansAbsent,
+            ),
             Self::DropFate => ("drop-fate", "the end of some messages is not counted", Rule::OneFate),
             Self::SwapAnswers => ("swap-answers", "two callers get each other's answers", Rule::RightCaller),
             Self::AnswerLate => ("answer-late", "answers come long after their deadline", Rule::InTime),

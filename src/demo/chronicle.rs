@@ -1,6 +1,10 @@
 //! What the runtime said of itself: transitions, restarts, and the newest events in words.
 
-use std::{cell::RefCell, collections::VecDeque, time::Duration};
+use std::{
+    cell::RefCell,
+    collections::{HashSet, VecDeque},
+    time::Duration,
+};
 
 use backstop_core::{
     clock::Instant,
@@ -50,7 +54,8 @@ pub(super) struct Chronicle(RefCell<Heard>);
 struct Heard {
     transitions: Vec<TransitionSeen>,
     restarts: [u64; Role::ALL.len()],
-    rebuilding: [bool; Role::ALL.len()],
+    /// Lanes whose new instance is due.
+    rebuilding: HashSet<(Role, u64)>,
     lines: VecDeque<EventLine>,
     said: u64,
     missed: bool,
@@ -93,9 +98,12 @@ impl Chronicle {
                     cause: cause.to_string(),
                 });
             }
-            EventKind::Restarting { .. } => heard.rebuilding[role.index()] = true,
-            EventKind::Restarted { .. } => {
-                heard.rebuilding[role.index()] = false;
+            EventKind::Restarting { lane, .. } => drop(heard.rebuilding.insert((role, *lane))),
+            EventKind::Restarted { lane, .. } => {
+                // the first instance of a lane is announced in the same way
+                if !heard.rebuilding.remove(&(role, *lane)) {
+                    return;
+                }
                 heard.restarts[role.index()] += 1;
             }
             _ => {}
@@ -133,7 +141,8 @@ impl Chronicle {
     #[must_use]
     pub(super) fn transitions_to(&self, role: Role, state: &str, from_ms: u64) -> usize {
         let heard = self.0.borrow();
-        let wanted = |seen: &&TransitionSeen| seen.backend == role && seen.to == state && seen.at_ms >= from_ms;
+        let wanted =
+            |seen: &&TransitionSeen| seen.backend == role && seen.to == state && seen.at_ms >= from_ms;
         heard.transitions.iter().filter(wanted).count()
     }
 
@@ -146,7 +155,7 @@ impl Chronicle {
     /// Says whether a new instance of one backend is due.
     #[must_use]
     pub(super) fn is_rebuilding(&self, role: Role) -> bool {
-        self.0.borrow().rebuilding[role.index()]
+        self.0.borrow().rebuilding.iter().any(|(rebuilt, _)| *rebuilt == role)
     }
 
     /// Says whether events were lost because nobody read them in time.
@@ -159,7 +168,9 @@ impl Chronicle {
 /// Says what happened, for people; `None` for what they need not know.
 fn in_words(kind: &EventKind) -> Option<String> {
     Some(match kind {
-        EventKind::Transition { from, to, cause, .. } if from != to => format!("breaker {from} → {to}: {cause}"),
+        EventKind::Transition { from, to, cause, .. } if from != to => {
+            format!("breaker {from} → {to}: {cause}")
+        }
         EventKind::Override { order } => format!("breaker override {order}"),
         EventKind::Panicked { message, .. } => format!("panicked: {message}"),
         EventKind::Restarting { after_ms, .. } => format!("restarts in {after_ms} ms"),
@@ -187,16 +198,22 @@ mod tests {
         let (ring, chronicle, started) = (EventRing::new(16), Chronicle::default(), clock::now());
         let (from, to) = (BreakerState::Closed, BreakerState::Open);
         let pricing = Name::from("pricing");
-        ring.push(&pricing, EventKind::Transition { from, to, cause: "5 failures in a row".into() });
-        ring.push(&Name::from("worker"), EventKind::Restarted { lane: 0, incarnation: 2 });
+        ring.push(
+            &pricing,
+            EventKind::Transition { from, to, cause: "5 failures in a row".into(), shadow: false },
+        );
+        let worker = Name::from("worker");
+        ring.push(&worker, EventKind::Restarted { lane: 0, incarnation: 1 });
+        ring.push(&worker, EventKind::Restarting { lane: 0, after_ms: 5, reason: "panic".into() });
+        ring.push(&worker, EventKind::Restarted { lane: 0, incarnation: 2 });
         ring.push(&Name::from("stranger"), EventKind::Draining);
-        assert_eq!(chronicle.catch_up(&ring, started, 0), 3);
+        assert_eq!(chronicle.catch_up(&ring, started, 0), 5);
         assert_eq!(chronicle.transitions_to(Role::Pricing, "open", 0), 1);
         assert_eq!(chronicle.transitions_to(Role::Pricing, "closed", 0), 0);
         assert_eq!((chronicle.restarts(Role::Worker), chronicle.restarts(Role::Orders)), (1, 0));
         let lines = chronicle.lines_since(0);
-        assert_eq!(lines.len(), 2);
+        assert_eq!(lines.len(), 3);
         assert!(lines[0].text.contains("closed → open: 5 failures in a row"), "{}", lines[0].text);
-        assert_eq!(chronicle.lines_since(1).len(), 1);
+        assert_eq!(chronicle.lines_since(1).len(), 2);
     }
 }

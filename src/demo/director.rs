@@ -115,7 +115,7 @@ async fn carry_out(stage: &Rc<Stage>, fault: Fault) -> Result<(), String> {
 async fn panics(stage: &Rc<Stage>, lasts_until: Instant) {
     stage.desk.light_fuse(PANICS);
     let give_up = lasts_until + stage.recovery_max();
-    while stage.desk.fuse() > 0 && clock::now() < give_up && !stage.is_over() {
+    while stage.desk.is_lit() && clock::now() < give_up && !stage.is_over() {
         tokio::time::sleep(LOOK).await;
     }
     stage.desk.light_fuse(0);

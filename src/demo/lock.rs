@@ -32,7 +32,9 @@ impl FileLock {
             let _ = taken.send(());
             // both ends of the wait mean the same: let go
             let _ = released.recv_timeout(HELD_MAX);
-            connection.execute_batch("ROLLBACK").map_err(|error| format!("cannot unlock the database: {error}"))
+            connection
+                .execute_batch("ROLLBACK")
+                .map_err(|error| format!("cannot unlock the database: {error}"))
         });
         let lock = Self { release, thread };
         if is_taken.await.is_ok() { Ok(lock) } else { Err(lock.release().await.err().unwrap_or_default()) }

@@ -74,7 +74,9 @@ async fn act(
 fn observe(stage: &Rc<Stage>) -> [JoinHandle<()>; 2] {
     let (listening, feeling) = (Rc::clone(stage), Rc::clone(stage));
     [
-        spawn_local(async move { listening.chronicle.follow(listening.runtime.events(), listening.started).await }),
+        spawn_local(async move {
+            listening.chronicle.follow(listening.runtime.events(), listening.started).await
+        }),
         spawn_local(async move { feeling.pulse.beat().await }),
     ]
 }
@@ -85,7 +87,8 @@ async fn send_messages(
     view: &mut dyn View,
     interrupt: impl Future<Output = ()>,
 ) -> Result<bool, StartError> {
-    let callers: Vec<_> = (0..workload::CALLERS).map(|n| spawn_local(workload::call(Rc::clone(stage), n))).collect();
+    let callers: Vec<_> =
+        (0..workload::CALLERS).map(|n| spawn_local(workload::call(Rc::clone(stage), n))).collect();
     let directors = if stage.options.faults { direct(stage) } else { Vec::new() };
     let mut interrupt = pin!(interrupt);
     let mut sampler = Sampler::new();
@@ -145,7 +148,8 @@ async fn read_ledgers(stage: &Stage) -> Result<Ledgers, StartError> {
 fn order_to_lose(stage: &Stage) -> Option<u64> {
     let bug = stage.options.bug?;
     let told = stage.books.told();
-    let mut acknowledged = told.iter().filter(|told| told.role == Role::Orders && told.executed == Executed::Yes);
+    let mut acknowledged =
+        told.iter().filter(|told| told.role == Role::Orders && told.executed == Executed::Yes);
     acknowledged.find_map(|told| match (bug, told.effect) {
         (Bug::LoseAck, Effect::Write(op)) | (Bug::TearTransaction, Effect::Pair(_, op)) => Some(op),
         _ => None,

@@ -157,7 +157,8 @@ mod tests {
     #[test]
     fn every_kind_of_fault_has_its_turn() {
         let schedule = Schedule::scaled(Duration::from_secs(5), 1);
-        let happens = |kind| Role::ALL.iter().any(|role| schedule.track(*role).any(|fault| fault.kind == kind));
+        let happens =
+            |kind| Role::ALL.iter().any(|role| schedule.track(*role).any(|fault| fault.kind == kind));
         for kind in [FaultKind::Slow, FaultKind::Fails, FaultKind::Hangs, FaultKind::Dies] {
             assert!(happens(kind), "{kind:?}");
         }

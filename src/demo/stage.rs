@@ -165,7 +165,12 @@ impl Stage {
     }
 
     /// Asks by name.
-    pub(super) async fn execute(&self, role: Role, operation: &str, arguments: Value) -> Result<Value, CallError> {
+    pub(super) async fn execute(
+        &self,
+        role: Role,
+        operation: &str,
+        arguments: Value,
+    ) -> Result<Value, CallError> {
         use crate::orchestrator::Member;
         self.runtime.orchestrator().execute(role.name(), operation, arguments).limited(self.timeout()).await
     }

@@ -8,15 +8,15 @@ mod screen;
 mod style;
 mod words;
 
-pub(super) use self::{
-    sampler::Sampler,
-    words::{duration_in_words, grouped},
-};
 pub use self::{
     lines::Lines,
     scene::{Row, Scene},
     screen::Screen,
     style::Style,
+};
+pub(super) use self::{
+    sampler::Sampler,
+    words::{duration_in_words, grouped},
 };
 
 /// Shows a run while it goes on.

@@ -22,6 +22,7 @@ use parking_lot::Mutex;
 pub(super) struct Desk {
     done: Mutex<Vec<u64>>,
     fuse: AtomicU32,
+    burning: AtomicU32,
 }
 
 impl Desk {
@@ -30,10 +31,9 @@ impl Desk {
         self.fuse.store(calls, Relaxed);
     }
 
-    /// Calls that are still to panic.
-    #[must_use]
-    pub(super) fn fuse(&self) -> u32 {
-        self.fuse.load(Relaxed)
+    /// Says whether calls are still to panic.
+    pub(crate) fn is_lit(&self) -> bool {
+        self.fuse.load(Relaxed) > 0 || self.burning.load(Relaxed) > 0
     }
 
     /// Counts how often each piece of work was done.
@@ -46,8 +46,20 @@ impl Desk {
         counts
     }
 
-    fn burn(&self) -> bool {
-        self.fuse.fetch_update(Relaxed, Relaxed, |left| left.checked_sub(1)).is_ok()
+    /// Chooses a call to panic, if one is still to do so.
+    fn choose(&self) -> Option<Burning<'_>> {
+        self.burning.fetch_add(1, Relaxed);
+        let burning = Burning(self);
+        self.fuse.fetch_update(Relaxed, Relaxed, |left| left.checked_sub(1)).is_ok().then_some(burning)
+    }
+}
+
+/// A call that is going to panic; it no longer is when it has, or when its caller went away.
+struct Burning<'a>(&'a Desk);
+
+impl Drop for Burning<'_> {
+    fn drop(&mut self) {
+        self.0.burning.fetch_sub(1, Relaxed);
     }
 }
 
@@ -108,14 +120,14 @@ impl Message for Work {
 impl Serve<Work> for Worker {
     async fn serve(&self, work: &Work, call: &CallContext) -> Result<u64, Failure> {
         // even numbers panic after their effect, odd ones before anything is sent
-        let burns = self.desk.burn();
-        if burns && !work.op.is_multiple_of(2) {
+        let burning = self.desk.choose();
+        if burning.is_some() && !work.op.is_multiple_of(2) {
             explode();
         }
         tokio::time::sleep(work.takes).await;
         call.sending();
         self.desk.done.lock().push(work.op);
-        if burns {
+        if burning.is_some() {
             explode();
         }
         Ok(work.op)

@@ -5,8 +5,8 @@ mod plan;
 
 use std::{rc::Rc, time::Duration};
 
-pub(super) use self::plan::{Action, Plan, Step};
 pub(super) use self::messages::work;
+pub(super) use self::plan::{Action, Plan, Step};
 use super::stage::Stage;
 
 /// How many callers there are.

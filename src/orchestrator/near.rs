@@ -17,7 +17,7 @@ pub(crate) fn near<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> 
         .filter_map(|name| {
             let starts_alike = word.len() >= 3 && (name.starts_with(&word) || word.starts_with(name));
             let distance = if starts_alike { 1 } else { edits(&word, &name.to_lowercase()) };
-            let allowed = (length / 3).clamp(1, 3);
+            let allowed = (length / 2).min(3);
             (distance <= allowed).then_some((distance, name))
         })
         .collect();

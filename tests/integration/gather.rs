@@ -1,6 +1,6 @@
 //! Several asks at once: order, limits, races, isolation.
 
-use std::time::Duration;
+use std::{future::IntoFuture, time::Duration};
 
 use backstop::{
     orchestrator::{Fate, Member},
@@ -46,7 +46,7 @@ async fn a_list_keeps_request_order_whatever_ends_first() {
     let runtime = one(&world, "b").await;
     let b = runtime.backend::<Fake>("b").unwrap();
     let labels = ["0", "1", "2", "3"];
-    let gather = Gather::all(labels.map(|label| b.ask(Do::hold(label))).to_vec_of());
+    let gather = Gather::all(labels.iter().map(|label| b.ask(Do::hold(label))).collect::<Vec<_>>());
     let outside = world.clone();
     let releasing = async move {
         for (done, label) in ["2", "0", "3", "1"].into_iter().enumerate() {
@@ -60,16 +60,6 @@ async fn a_list_keeps_request_order_whatever_ends_first() {
     assert_eq!(world.seen().done, ["2", "0", "3", "1"]);
     assert!(Gather::all(Vec::<backstop::orchestrator::BoxAsk<u8>>::new()).await.is_empty());
     end(runtime).await;
-}
-
-/// Arrays of asks as lists.
-trait ToVecOf<T> {
-    fn to_vec_of(self) -> Vec<T>;
-}
-impl<T, const N: usize> ToVecOf<T> for [T; N] {
-    fn to_vec_of(self) -> Vec<T> {
-        self.into_iter().collect()
-    }
 }
 
 #[tokio::test]

@@ -1,6 +1,6 @@
 //! Start, names, changes while running, and the end.
 
-use std::time::Duration;
+use std::{future::IntoFuture, time::Duration};
 
 use backstop::{
     core::error::RejectionReason,

@@ -32,7 +32,7 @@ async fn handlers_use_the_question_mark_and_clients_get_problem_details() {
     let response = get("/users").await;
     assert_eq!(response.status(), 503);
     assert!(response.headers().contains_key("retry-after"));
-    assert_eq!(response.headers()["content-type"], "application/problem+json");
+    assert_eq!(response.headers().get("content-type").unwrap(), "application/problem+json");
     end(runtime).await;
 }
 

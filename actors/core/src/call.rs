@@ -59,16 +59,32 @@ impl Deadline {
     }
 }
 
+/// Ids that a thread takes at once.
+const ID_BLOCK: u64 = 1_024;
+
 /// Identifies a call within this process; never reused.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct OpId(u64);
 
 impl OpId {
     /// Takes the next id.
+    ///
+    /// Threads take ids in blocks, so that they do not share a counter on the path of a call; ids of
+    /// different threads are therefore in no order.
+    #[inline]
     #[must_use]
     pub fn next() -> Self {
-        static NEXT: AtomicU64 = AtomicU64::new(1);
-        Self(NEXT.fetch_add(1, Ordering::Relaxed))
+        static NEXT_BLOCK: AtomicU64 = AtomicU64::new(1);
+        thread_local! {
+            static NEXT: Cell<u64> = const { Cell::new(0) };
+        }
+        let mut next = NEXT.get();
+        if next % ID_BLOCK == 0 {
+            next = NEXT_BLOCK.fetch_add(1, Ordering::Relaxed) * ID_BLOCK;
+        }
+        // The last id of a block leaves a multiple of its length behind, which asks for a new block.
+        NEXT.set(next + 1);
+        Self(next)
     }
 
     /// Returns the number of the id.
@@ -241,5 +257,21 @@ impl fmt::Debug for CallContext {
             .field("phase", &self.phase.get())
             .field("sent", &self.sent.get())
             .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+
+    #[test]
+    fn ids_of_many_threads_and_blocks_are_all_different() {
+        let threads: Vec<_> = (0..4)
+            .map(|_| std::thread::spawn(|| (0..5_000).map(|_| OpId::next()).collect::<Vec<_>>()))
+            .collect();
+        let ids: Vec<_> = threads.into_iter().flat_map(|thread| thread.join().unwrap()).collect();
+        assert_eq!(ids.iter().collect::<HashSet<_>>().len(), 20_000);
     }
 }

@@ -161,6 +161,7 @@ impl Guard {
     }
 
     /// Computes the deadline of a call that asks for `timeout`, or for the default.
+    #[inline]
     #[must_use]
     pub fn deadline(&self, timeout: Option<std::time::Duration>, now: Instant) -> Deadline {
         Deadline::at(now + self.hot.timeout(timeout))
@@ -375,6 +376,7 @@ impl Guard {
     }
 
     /// Remembers a call that took longer than the breaker's slow threshold.
+    #[inline]
     pub fn note_slow(&self, message: &'static str, call: &CallContext, elapsed: std::time::Duration, ok: bool) {
         if self.hot.is_slow(elapsed) {
             self.slow.push(SlowCall::new(message, call, elapsed, ok));
@@ -423,7 +425,15 @@ impl Guard {
     }
 
     /// Tells of changes, after the lock is gone.
+    #[inline]
     fn announce(&self, transitions: Vec<Transition>) {
+        if !transitions.is_empty() {
+            self.tell(transitions);
+        }
+    }
+
+    #[cold]
+    fn tell(&self, transitions: Vec<Transition>) {
         for transition in transitions {
             let Transition { from, to, cause, shadow, .. } = &transition;
             // Opened anew, or an override over the same state: the watcher must know, the record need not.

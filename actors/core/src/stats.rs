@@ -138,6 +138,7 @@ impl Recorder {
     }
 
     /// Notes the end of one call.
+    #[inline]
     pub fn record<R>(&self, name: &'static str, result: &Result<R, CallError>, elapsed: Duration) {
         bump(&self.stats.finished);
         let mut own = self.own.borrow_mut();

@@ -121,7 +121,7 @@ impl Backend for Fake {
             self.world.breach(format!("instance {} was closed while it served", self.instance));
         }
         self.closed.set(true);
-        match self.world.close_end() {
+        match self.world.planned_close() {
             CloseEnd::Quick => {}
             CloseEnd::After(time) => tokio::time::sleep(time).await,
             CloseEnd::Hang => pending().await,

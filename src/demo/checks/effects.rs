@@ -30,11 +30,17 @@ pub(super) fn absent(ledgers: &Ledgers, told: &[Told]) -> Check {
         for op in ops(told) {
             count += 1;
             if ledgers.count(told.role, op) > 0 {
-                wrong.add(|| format!("write {op} to {} was reported as not executed and is there", told.role.name()));
+                wrong.add(|| {
+                    format!("write {op} to {} was reported as not executed and is there", told.role.name())
+                });
             }
         }
     }
-    Check::of(Rule::NoMeansAbsent, wrong, format!("{count} writes reported as not executed, none of them there"))
+    Check::of(
+        Rule::NoMeansAbsent,
+        wrong,
+        format!("{count} writes reported as not executed, none of them there"),
+    )
 }
 
 pub(super) fn nothing_twice(ledgers: &Ledgers) -> Check {
@@ -62,7 +68,11 @@ pub(super) fn no_strangers(ledgers: &Ledgers, told: &[Told]) -> Check {
             }
         }
     }
-    Check::of(Rule::NoStrangers, wrong, format!("{count} entries in the ledgers, each of a message that ended"))
+    Check::of(
+        Rule::NoStrangers,
+        wrong,
+        format!("{count} entries in the ledgers, each of a message that ended"),
+    )
 }
 
 pub(super) fn whole(ledgers: &Ledgers, told: &[Told]) -> Check {

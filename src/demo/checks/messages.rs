@@ -22,15 +22,20 @@ pub(super) fn counts_agree(evidence: &Evidence<'_>) -> Check {
         let (name, account) = (role.name(), evidence.books.account(role));
         total += counts.asked;
         if counts.asked != account.asked {
-            wrong.add(|| format!("{name}: callers asked {}, the runtime counted {}", account.asked, counts.asked));
+            wrong.add(|| {
+                format!("{name}: callers asked {}, the runtime counted {}", account.asked, counts.asked)
+            });
         }
         let (refused, abandoned, ended) = (counts.refused, counts.abandoned, counts.ended);
         if counts.asked != refused + abandoned + ended + counts.in_flight {
             let sum = format!("{ended} ended, {refused} refused, {abandoned} abandoned");
-            wrong.add(|| format!("{name}: {} asked, but {sum}, {} under way", counts.asked, counts.in_flight));
+            wrong
+                .add(|| format!("{name}: {} asked, but {sum}, {} under way", counts.asked, counts.in_flight));
         }
         if counts.in_flight != 0 {
-            wrong.add(|| format!("{name}: {} still under way after the last caller was done", counts.in_flight));
+            wrong.add(|| {
+                format!("{name}: {} still under way after the last caller was done", counts.in_flight)
+            });
         }
         // an answer may be ready at the moment in which its caller goes away
         let (told, most) = (account.fates.ok, account.fates.ok + account.fates.cancelled);
@@ -41,7 +46,11 @@ pub(super) fn counts_agree(evidence: &Evidence<'_>) -> Check {
     if evidence.chronicle.missed_events() {
         wrong.add(|| "events were dropped before they were read".into());
     }
-    Check::of(Rule::CountsAgree, wrong, format!("{total} messages in the runtime's own counters, the same as the callers'"))
+    Check::of(
+        Rule::CountsAgree,
+        wrong,
+        format!("{total} messages in the runtime's own counters, the same as the callers'"),
+    )
 }
 
 pub(super) fn right_caller(evidence: &Evidence<'_>) -> Check {
@@ -60,7 +69,9 @@ pub(super) fn in_time(evidence: &Evidence<'_>) -> Check {
     let (late, worst) = evidence.books.late(evidence.pulse);
     let mut wrong = Wrong::default();
     if late > 0 {
-        wrong.add(|| format!("{late} messages ended too late, the worst {} ms after its deadline", millis(worst)));
+        wrong.add(|| {
+            format!("{late} messages ended too late, the worst {} ms after its deadline", millis(worst))
+        });
     }
     Check::of(Rule::InTime, wrong, "no message ended more than 250 ms after its deadline".into())
 }

@@ -3,10 +3,14 @@
 use std::{
     collections::BTreeMap,
     fmt::{Formatter, Result},
+    time::Duration,
 };
 
-use super::{BackendReport, Report};
-use crate::demo::view::{duration_in_words, grouped};
+use super::Report;
+use crate::demo::{
+    fate::Fates,
+    view::{duration_in_words, grouped},
+};
 
 /// Transitions that the summary lists; the JSON document has all of them.
 const TRANSITIONS_SHOWN: usize = 12;
@@ -29,34 +33,44 @@ pub(super) fn write(report: &Report, f: &mut Formatter<'_>) -> Result {
     checks(report, f)
 }
 
+/// Widths of the columns of the table of backends, after the name.
+const WIDTHS: [usize; 10] = [9, 9, 9, 15, 6, 9, 11, 9, 10, 9];
+
 fn backends(report: &Report, f: &mut Formatter<'_>) -> Result {
-    writeln!(
-        f,
-        "{:<9}{:>9}{:>9}{:>9}  {:>20}{:>8}{:>8}{:>9}{:>9}{:>9}",
-        "backend", "asked", "ok", "refused", "failed no/yes/unkn.", "gone", "retries", "restarts", "p50", "p99"
-    )?;
+    let titles = [
+        "asked",
+        "ok",
+        "refused",
+        "failed: undone",
+        "done",
+        "unknown",
+        "cancelled",
+        "retries",
+        "restarts",
+        "p99",
+    ];
+    line("backend", titles.map(str::to_owned).to_vec(), f)?;
     for backend in &report.backends {
-        row(backend, f)?;
+        let mut cells = fates(backend.asked, &backend.fates);
+        cells.extend([grouped(backend.runtime.retries), grouped(backend.restarts)]);
+        cells.push(duration_in_words(Duration::from_secs_f64(backend.p99_ms / 1e3)));
+        line(backend.name, cells, f)?;
     }
-    let (fates, failed) = (&report.fates, report.fates.failed);
-    let failed = format!("{}/{}/{}", failed.executed_no, failed.executed_yes, failed.executed_unknown);
-    let (asked, ok, refused) = (grouped(report.messages), grouped(fates.ok), grouped(fates.rejected_total()));
-    writeln!(f, "{:<9}{asked:>9}{ok:>9}{refused:>9}  {failed:>20}{:>8}", "total", grouped(fates.cancelled))
+    line("total", fates(report.messages, &report.fates), f)
 }
 
-fn row(backend: &BackendReport, f: &mut Formatter<'_>) -> Result {
-    let (fates, failed) = (&backend.fates, backend.fates.failed);
-    let failed = format!("{}/{}/{}", failed.executed_no, failed.executed_yes, failed.executed_unknown);
-    let (asked, ok, refused) = (grouped(backend.asked), grouped(fates.ok), grouped(fates.rejected_total()));
-    let (retries, restarts) = (backend.runtime.retries, backend.restarts);
-    let in_words = |ms: f64| duration_in_words(std::time::Duration::from_secs_f64(ms / 1e3));
-    let (p50, p99) = (in_words(backend.p50_ms), in_words(backend.p99_ms));
-    writeln!(
-        f,
-        "{:<9}{asked:>9}{ok:>9}{refused:>9}  {failed:>20}{:>8}{retries:>8}{restarts:>9}{p50:>9}{p99:>9}",
-        backend.name,
-        grouped(fates.cancelled)
-    )
+fn fates(asked: u64, fates: &Fates) -> Vec<String> {
+    let failed = fates.failed;
+    let [undone, done, unknown] = [failed.executed_no, failed.executed_yes, failed.executed_unknown];
+    [asked, fates.ok, fates.rejected_total(), undone, done, unknown, fates.cancelled].map(grouped).to_vec()
+}
+
+fn line(name: &str, cells: Vec<String>, f: &mut Formatter<'_>) -> Result {
+    write!(f, "{name:<9}")?;
+    for (cell, width) in cells.iter().zip(WIDTHS) {
+        write!(f, "{cell:>width$}")?;
+    }
+    writeln!(f)
 }
 
 fn counted(what: &str, counts: &BTreeMap<&'static str, u64>, f: &mut Formatter<'_>) -> Result {
@@ -114,7 +128,9 @@ fn checks(report: &Report, f: &mut Formatter<'_>) -> Result {
     match (failed.is_empty(), report.planted) {
         (true, None) => writeln!(f, "\nall {} checks hold", report.checks.len()),
         (true, Some(bug)) => writeln!(f, "\nall {} checks hold, so nobody caught {bug}", report.checks.len()),
-        (false, None) => writeln!(f, "\n{} of {} checks failed: {}", failed.len(), report.checks.len(), failed.join(", ")),
+        (false, None) => {
+            writeln!(f, "\n{} of {} checks failed: {}", failed.len(), report.checks.len(), failed.join(", "))
+        }
         (false, Some(bug)) => writeln!(f, "\nplanted bug {bug} caught by: {}", failed.join(", ")),
     }
 }

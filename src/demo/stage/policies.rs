@@ -3,12 +3,8 @@
 use std::time::Duration;
 
 use backstop_core::policy::{
-    Policy, ProbePolicy,
-    backoff::BackoffPolicy,
-    circuit_breaker::BreakerPolicy,
-    restart::RestartPolicy,
-    retry::RetryPolicy,
-    window::WindowPolicy,
+    Policy, ProbePolicy, backoff::BackoffPolicy, circuit_breaker::BreakerPolicy, restart::RestartPolicy,
+    retry::RetryPolicy, window::WindowPolicy,
 };
 
 use crate::demo::{Options, Role};
@@ -60,7 +56,8 @@ fn breaker(options: &Options) -> BreakerPolicy {
 }
 
 fn retry(options: &Options) -> RetryPolicy {
-    let backoff = BackoffPolicy { base: options.beat() / 4, max_delay: options.beat(), ..BackoffPolicy::default() };
+    let backoff =
+        BackoffPolicy { base: options.beat() / 4, max_delay: options.beat(), ..BackoffPolicy::default() };
     RetryPolicy { backoff, ..RetryPolicy::default() }
 }
 

@@ -25,11 +25,41 @@ const COLUMNS: [Column; 12] = [
     Column { title: "kind", width: 8, spare: 9, cell: |row| row.kind.into(), tone: |_| Tone::Dim },
     Column { title: "state", width: 11, spare: 3, cell: |row| row.state.into(), tone: state_tone },
     Column { title: "breaker", width: 12, spare: 0, cell: |row| row.breaker.clone(), tone: breaker_tone },
-    Column { title: "rate/s", width: 8, spare: 0, cell: |row| format!("{:.0}", row.rate), tone: |_| Tone::Plain },
-    Column { title: "p50", width: 9, spare: 6, cell: |row| duration_in_words(row.p50), tone: |_| Tone::Plain },
-    Column { title: "p99", width: 9, spare: 1, cell: |row| duration_in_words(row.p99), tone: |_| Tone::Plain },
-    Column { title: "running", width: 8, spare: 5, cell: |row| row.in_flight.to_string(), tone: |_| Tone::Plain },
-    Column { title: "restarts", width: 9, spare: 4, cell: |row| row.restarts.to_string(), tone: |_| Tone::Plain },
+    Column {
+        title: "rate/s",
+        width: 8,
+        spare: 0,
+        cell: |row| format!("{:.0}", row.rate),
+        tone: |_| Tone::Plain,
+    },
+    Column {
+        title: "p50",
+        width: 9,
+        spare: 6,
+        cell: |row| duration_in_words(row.p50),
+        tone: |_| Tone::Plain,
+    },
+    Column {
+        title: "p99",
+        width: 9,
+        spare: 1,
+        cell: |row| duration_in_words(row.p99),
+        tone: |_| Tone::Plain,
+    },
+    Column {
+        title: "running",
+        width: 8,
+        spare: 5,
+        cell: |row| row.in_flight.to_string(),
+        tone: |_| Tone::Plain,
+    },
+    Column {
+        title: "restarts",
+        width: 9,
+        spare: 4,
+        cell: |row| row.restarts.to_string(),
+        tone: |_| Tone::Plain,
+    },
     Column { title: "retries", width: 8, spare: 7, cell: |row| grouped(row.retries), tone: |_| Tone::Plain },
     Column { title: "refused", width: 8, spare: 2, cell: |row| grouped(row.rejected), tone: |_| Tone::Plain },
     Column { title: "failed", width: 8, spare: 8, cell: |row| grouped(row.failed), tone: |_| Tone::Plain },
@@ -131,8 +161,13 @@ mod tests {
     use crate::demo::chronicle::EventLine;
 
     fn scene() -> Scene {
-        let row = Row { name: "pricing", kind: "http", state: "up", breaker: "open".into(), ..Row::default() };
-        let event = |number| EventLine { number, at: Duration::from_millis(1_500), text: format!("pricing event {number}") };
+        let row =
+            Row { name: "pricing", kind: "http", state: "up", breaker: "open".into(), ..Row::default() };
+        let event = |number| EventLine {
+            number,
+            at: Duration::from_millis(1_500),
+            text: format!("pricing event {number}"),
+        };
         Scene {
             elapsed: Duration::from_secs(3),
             duration: Duration::from_secs(6),

@@ -53,7 +53,8 @@ mod tests {
 
     #[test]
     fn every_event_is_written_once_and_without_escape_codes() {
-        let event = |number| EventLine { number, at: Duration::from_secs(1), text: format!("event {number}") };
+        let event =
+            |number| EventLine { number, at: Duration::from_secs(1), text: format!("event {number}") };
         let mut out = Vec::new();
         let mut lines = Lines::new(&mut out);
         lines.show(&Scene { events: vec![event(1), event(2)], ..Scene::default() });

@@ -33,9 +33,14 @@ mod tests {
 
     #[test]
     fn durations_have_a_unit_that_fits() {
-        for (micros, text) in
-            [(0, "-"), (250, "250 us"), (2_340, "2.3 ms"), (99_000, "99.0 ms"), (450_000, "450 ms"), (2_500_000, "2.5 s")]
-        {
+        for (micros, text) in [
+            (0, "-"),
+            (250, "250 us"),
+            (2_340, "2.3 ms"),
+            (99_000, "99.0 ms"),
+            (450_000, "450 ms"),
+            (2_500_000, "2.5 s"),
+        ] {
             assert_eq!(duration_in_words(Duration::from_micros(micros)), text);
         }
     }

@@ -69,7 +69,8 @@ async fn insert(stage: &Stage, step: &Step, sql: &'static str, class: Class) {
     let op = stage.books.next_op();
     let ask = stage.orders.ask(order(sql, op).class(class)).within(stage.timeout());
     // a repetition by key finds its own row
-    let fits: Fits<Written> = if class == Class::Keyed { |_, _| true } else { |written, _| written.affected == 1 };
+    let fits: Fits<Written> =
+        if class == Class::Keyed { |_, _| true } else { |written, _| written.affected == 1 };
     single(stage, Role::Orders, Effect::Write(op), step.cancel_after, ask, op, fits).await;
 }
 
@@ -128,16 +129,18 @@ async fn batch(stage: &Stage, step: &Step) {
         stage.books.open(Role::Orders, Effect::Write(op), timeout),
         stage.books.open(Role::Pricing, Effect::Read, timeout),
     ];
-    let item = |role: Role, operation: &str, arguments| BatchItem::new(role.name(), operation, arguments).within(timeout);
+    let item = |role: Role, operation: &str, arguments| {
+        BatchItem::new(role.name(), operation, arguments).within(timeout)
+    };
     let batch = Batch::new()
         .then(item(Role::Orders, "query", json!({ "sql": SELECT, "params": [nonce, nonce] })))
         .then(item(Role::Orders, "execute", json!({ "sql": INSERT, "params": [op, "batch"] })))
         .then(item(Role::Pricing, "get", json!({ "path": "prices/7", "query": { "nonce": nonce } })));
     let ends = stage.batch(batch).await;
     let fits: [Fits<Data>; 3] = [echoes_data, |_, _| true, |data, nonce| data["body"]["nonce"] == nonce];
-    for ((open, end), (role, fits)) in opened.into_iter().zip(ends).zip(
-        [Role::Orders, Role::Orders, Role::Pricing].into_iter().zip(fits),
-    ) {
+    for ((open, end), (role, fits)) in
+        opened.into_iter().zip(ends).zip([Role::Orders, Role::Orders, Role::Pricing].into_iter().zip(fits))
+    {
         let fate = match end {
             End::Ok(data) => judge(stage, role, &Ok(data), nonce, fits),
             End::Error(error) => Fate::of_error(&error),

@@ -47,7 +47,7 @@ const MIX: [(Action, u32); 11] = [
 ];
 
 /// One in so many single messages is given up by its caller before its time.
-const CANCEL_ONE_IN: u32 = 40;
+const CANCEL_ONE_IN: u32 = 20;
 
 /// One step of a caller.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -90,7 +90,7 @@ impl Plan {
         Step {
             action,
             nonce: rng.u64(1..1 << 40),
-            cancel_after: cancels.then(|| Duration::from_micros(rng.u64(0..3_000))),
+            cancel_after: cancels.then(|| Duration::from_micros(rng.u64(0..2_000))),
             pause: Duration::from_micros(rng.u64(4_000..20_000)),
         }
     }
@@ -119,6 +119,6 @@ mod tests {
         let steps: Vec<_> = (0..2_000).map(|_| plan.next_step()).collect();
         let seen: HashSet<_> = steps.iter().map(|step| step.action).collect();
         assert_eq!(seen.len(), MIX.len());
-        assert!((20..100).contains(&steps.iter().filter(|step| step.cancel_after.is_some()).count()));
+        assert!((50..200).contains(&steps.iter().filter(|step| step.cancel_after.is_some()).count()));
     }
 }

@@ -11,7 +11,7 @@ use crate::{name::Name, outcome::Outcome};
 pub enum FailureKind {
     /// It could not be reached; nothing was sent.
     Unavailable,
-    /// The connection was lost after something was sent.
+    /// The connection was lost after something was sent, or the answer was cut short.
     Lost,
     /// No answer came in time.
     Timeout,
@@ -29,7 +29,7 @@ pub enum FailureKind {
     Auth,
     /// What it sent breaks the protocol.
     Protocol,
-    /// The answer is larger than the limit, or was cut short.
+    /// The answer is larger than the limit.
     TooLarge,
     /// The answer could not be turned into the reply's type.
     Decode,

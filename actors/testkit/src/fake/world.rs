@@ -146,6 +146,12 @@ impl World {
         self.0.lock().close = end;
     }
 
+    /// Returns how instances close.
+    #[must_use]
+    pub fn planned_close(&self) -> CloseEnd {
+        self.0.lock().close
+    }
+
     /// Lets the next `count` probes panic.
     pub fn plan_probe_panics(&self, count: u32) {
         self.0.lock().probe_panics = count;
@@ -202,10 +208,6 @@ impl World {
 
     pub(super) fn next_connect(&self) -> ConnectEnd {
         self.0.lock().connects.pop_front().unwrap_or_default()
-    }
-
-    pub(super) fn close_end(&self) -> CloseEnd {
-        self.0.lock().close
     }
 
     pub(super) fn take_probe_panic(&self) -> bool {

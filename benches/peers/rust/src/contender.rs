@@ -19,12 +19,19 @@ pub struct Contender {
     pub name: &'static str,
     /// Takes its turn.
     pub turn: Turn,
+    /// Whether it knows one caller only.
+    pub alone: bool,
 }
 
 impl Contender {
     /// Names a way of doing it.
     pub fn new(name: &'static str, turn: impl FnMut(usize, &Stopwatch) -> Sample + 'static) -> Self {
-        Self { name, turn: Box::new(turn) }
+        Self { name, turn: Box::new(turn), alone: false }
+    }
+
+    /// Says that it knows one caller only.
+    pub fn alone(self) -> Self {
+        Self { alone: true, ..self }
     }
 }
 

@@ -8,6 +8,7 @@ mod messaging;
 mod options;
 mod rounds;
 mod spread;
+mod sqlite;
 mod table;
 
 use options::{Command, Options};
@@ -22,5 +23,6 @@ fn main() {
     };
     match options.command {
         Command::Messaging => messaging::run(&options),
+        Command::Sqlite => sqlite::run(&options),
     }
 }

@@ -3,13 +3,15 @@
 use std::{path::PathBuf, str::FromStr, time::Duration};
 
 const USAGE: &str = "usage: backstop-peers messaging|sqlite|http [--rounds 5] [--seconds 0.4] [--warm-up 0.1] \
-[--callers 1,64] [--only part-of-a-name] [--json file]";
+[--callers 1,64] [--only part-of-a-name] [--json file] [--directory for-databases]";
 
 /// A comparison.
 #[derive(Clone, Copy, Debug)]
 pub enum Command {
     /// Messages between actors, against kameo and ractor.
     Messaging,
+    /// Inserts and point reads, against tokio-rusqlite.
+    Sqlite,
 }
 
 /// The command line.
@@ -29,6 +31,8 @@ pub struct Options {
     pub only: Option<String>,
     /// Where the figures go as JSON, beside the table.
     pub json: Option<PathBuf>,
+    /// Where databases are made; the system's directory for temporary files if not given.
+    pub directory: Option<PathBuf>,
 }
 
 impl Options {
@@ -36,6 +40,7 @@ impl Options {
     pub fn from_args(mut args: impl Iterator<Item = String>) -> Result<Self, String> {
         let command = match args.next().as_deref() {
             Some("messaging") => Command::Messaging,
+            Some("sqlite") => Command::Sqlite,
             _ => return Err(USAGE.into()),
         };
         let mut options = Self {
@@ -46,6 +51,7 @@ impl Options {
             callers: None,
             only: None,
             json: None,
+            directory: None,
         };
         while let Some(flag) = args.next() {
             let value = args.next().ok_or_else(|| format!("{flag} needs a value\n{USAGE}"))?;
@@ -58,6 +64,7 @@ impl Options {
                 }
                 "--only" => options.only = Some(value),
                 "--json" => options.json = Some(value.into()),
+                "--directory" => options.directory = Some(value.into()),
                 _ => return Err(format!("unknown option {flag}\n{USAGE}")),
             }
         }

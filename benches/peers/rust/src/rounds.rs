@@ -30,10 +30,14 @@ pub fn run(options: &Options, every: u64, callers: &[usize], contenders: &mut [C
                 order.reverse();
             }
             for index in order {
+                if callers > 1 && contenders[index].alone {
+                    continue;
+                }
                 let sample = (contenders[index].turn)(callers, &watch);
                 lines[start + index].samples.push(sample);
             }
         }
     }
+    lines.retain(|line| !line.samples.is_empty());
     lines
 }

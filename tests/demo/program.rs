@@ -1,0 +1,39 @@
+//! Runs the binary.
+
+use std::process::{Command, Output};
+
+use serde_json::Value;
+
+/// What a run of the binary left behind.
+pub(crate) struct Ended {
+    pub(crate) code: Option<i32>,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
+}
+
+impl Ended {
+    /// Reads stdout, which must be one JSON document and nothing else.
+    pub(crate) fn report(&self) -> Value {
+        serde_json::from_str(&self.stdout)
+            .unwrap_or_else(|error| panic!("{error}\n{}\n{}", self.stdout, self.stderr))
+    }
+
+    /// The names of the checks that failed.
+    pub(crate) fn failed_checks(&self) -> Vec<String> {
+        let report = self.report();
+        let checks = report["checks"].as_array().expect("checks").iter();
+        checks
+            .filter(|check| check["ok"] != true)
+            .map(|check| check["name"].as_str().unwrap().to_owned())
+            .collect()
+    }
+}
+
+/// Runs the binary to its end; stdout and stderr are pipes.
+pub(crate) fn backstop(arguments: &[&str]) -> Ended {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_backstop"));
+    let Output { status, stdout, stderr } =
+        command.args(arguments).env_remove("BACKSTOP_LOG").output().expect("the binary runs");
+    let text = |bytes| String::from_utf8(bytes).expect("UTF-8");
+    Ended { code: status.code(), stdout: text(stdout), stderr: text(stderr) }
+}

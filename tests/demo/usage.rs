@@ -1,0 +1,53 @@
+//! The command line: what is refused before anything runs, and what help says.
+
+use crate::program::backstop;
+
+#[test]
+fn wrong_command_lines_are_refused_at_once_with_a_hint() {
+    let table: [(&[&str], &str); 15] = [
+        (&["demo", "--duration", "0s"], "5s or more"),
+        (&["demo", "--duration", "-5s"], "negative"),
+        (&["demo", "--duration=-5s"], "negative"),
+        (&["demo", "--duration", "4s"], "5s or more"),
+        (&["demo", "--duration", "999h"], "1h or less"),
+        (&["demo", "--duration", "99999999999999d"], "10 years"),
+        (&["demo", "--duration", "30"], "no unit"),
+        (&["demo", "--duration", "soon"], "no number"),
+        (&["demo", "--duration", ""], "no number"),
+        (&["demo", "--seed", "-1"], "invalid value"),
+        (&["demo", "--seed", "seven"], "invalid value"),
+        (&["demo", "--break", "nothing"], "lose-ack"),
+        (&["demo", "--break", "stay-open", "--no-faults"], "--no-faults"),
+        (&["demo", "--colour"], "unexpected argument"),
+        (&["dmeo"], "unrecognized subcommand 'dmeo'"),
+    ];
+    for (arguments, hint) in table {
+        let ended = backstop(arguments);
+        assert_eq!(ended.code, Some(2), "{arguments:?}: {}", ended.stderr);
+        assert!(ended.stderr.contains(hint), "{arguments:?}: {}", ended.stderr);
+        // a run would have written lines of progress
+        assert!(ended.stdout.is_empty(), "{arguments:?}: {}", ended.stdout);
+    }
+}
+
+#[test]
+fn help_shows_examples_and_exit_codes_and_no_arguments_show_help() {
+    let help = backstop(&["--help"]);
+    assert_eq!(help.code, Some(0));
+    for text in ["Examples:", "backstop demo --json", "Exit codes:", "could not be started"] {
+        assert!(help.stdout.contains(text), "no `{text}` in\n{}", help.stdout);
+    }
+    let nothing = backstop(&[]);
+    assert_eq!(nothing.code, Some(2));
+    assert!(nothing.stderr.contains("Usage: backstop"), "{}", nothing.stderr);
+    let of_demo = backstop(&["demo", "--help"]);
+    for flag in ["--duration", "--seed", "--json", "--no-faults", "--break"] {
+        assert!(of_demo.stdout.contains(flag), "no `{flag}` in\n{}", of_demo.stdout);
+    }
+}
+
+#[test]
+fn the_version_is_that_of_the_crate() {
+    let ended = backstop(&["--version"]);
+    assert_eq!((ended.code, ended.stdout), (Some(0), format!("backstop {}\n", env!("CARGO_PKG_VERSION"))));
+}
