@@ -20,7 +20,7 @@ use backstop_core::{
     stats::{LaneStats, Recorder},
 };
 use backstop_supervisor::Order;
-use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+use criterion::{Criterion, criterion_group, criterion_main};
 
 use self::{arbiter::Arbiter, echo::{Echo, Ready, YieldOnce}};
 
@@ -42,47 +42,24 @@ fn bare(criterion: &mut Criterion) {
     group.finish();
 }
 
-/// One caller on the lane's own thread.
+/// Callers on the lane's own thread: tasks, as the handlers of actix-web are. The time shown is that of one call.
 fn ask(criterion: &mut Criterion) {
     let arbiter = Arbiter::start();
     let (_supervisor, echo) = arbiter.host(Policy::default());
     let mut group = criterion.benchmark_group("ask on the lane's thread");
-    group.bench_function("ready", |bencher| {
-        bencher.to_async(&arbiter).iter(async || echo.ask(Ready(black_box(1))).await.unwrap());
-    });
-    group.bench_function("yields once", |bencher| {
-        bencher.to_async(&arbiter).iter(async || echo.ask(YieldOnce(black_box(1))).await.unwrap());
-    });
-    group.finish();
-}
-
-/// Many callers on the lane's own thread; the time shown is that of one call.
-fn many(criterion: &mut Criterion) {
-    let arbiter = Arbiter::start();
-    let (_supervisor, echo) = arbiter.host(Policy::default());
-    let mut group = criterion.benchmark_group("64 callers on the lane's thread");
-    group.throughput(Throughput::Elements(1));
-    group.bench_function("ready", |bencher| {
-        bencher.iter_custom(|calls| {
-            let share = calls.div_ceil(CALLERS);
-            let elapsed = arbiter.block_on(async {
-                let start = Instant::now();
-                let callers = (0..CALLERS).map(|_| {
-                    let echo = echo.clone();
-                    tokio::task::spawn_local(async move {
-                        for value in 0..share {
-                            black_box(echo.ask(Ready(value)).await.unwrap());
-                        }
-                    })
-                });
-                for caller in callers.collect::<Vec<_>>() {
-                    caller.await.unwrap();
-                }
-                start.elapsed()
+    for callers in [1, CALLERS] {
+        let name = if callers == 1 { String::new() } else { format!(", {callers} callers") };
+        group.bench_function(format!("ready{name}"), |bencher| {
+            bencher.iter_custom(|calls| {
+                arbiter.callers(callers, calls, &echo, async |echo, value| echo.ask(Ready(value)).await.unwrap())
             });
-            elapsed.mul_f64(calls as f64 / (share * CALLERS) as f64)
         });
-    });
+        group.bench_function(format!("yields once{name}"), |bencher| {
+            bencher.iter_custom(|calls| {
+                arbiter.callers(callers, calls, &echo, async |echo, value| echo.ask(YieldOnce(value)).await.unwrap())
+            });
+        });
+    }
     group.finish();
 }
 
@@ -174,6 +151,6 @@ fn parts(criterion: &mut Criterion) {
 criterion_group! {
     name = overhead;
     config = Criterion::default().warm_up_time(Duration::from_millis(500)).measurement_time(Duration::from_secs(2));
-    targets = bare, ask, many, across, refused, parts
+    targets = bare, ask, across, refused, parts
 }
 criterion_main!(overhead);

@@ -1,6 +1,8 @@
 //! An actix actor that asks backends, and an orchestrator that is an actor itself.
 //!
 //! Run it with `cargo run --example actor_messaging`. It needs no server and ends by itself.
+// An example shows what happens and asserts it.
+#![allow(clippy::print_stdout, clippy::unwrap_used, clippy::expect_used)]
 
 use std::time::Duration;
 
@@ -71,7 +73,8 @@ impl Handler<Survey> for Reception {
 
 #[actix::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let runtime = Runtime::builder().backend("hotel", SqliteOptions::memory(), Policy::default()).start().await?;
+    let runtime =
+        Runtime::builder().backend("hotel", SqliteOptions::memory(), Policy::default()).start().await?;
     let guests = runtime.backend::<Sqlite>("hotel")?;
     guests.ask(Execute::new("CREATE TABLE guest (id INTEGER PRIMARY KEY, name TEXT)")).await?;
     let orchestrator = runtime.orchestrator().local_addr()?;
@@ -83,14 +86,19 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     println!("{guests} guests, {rooms} rooms");
     assert_eq!((guests, rooms), (2, 0));
 
-    let names = orchestrator.send(ByName::new("hotel", "query", json!({"sql": "SELECT name FROM guest"}))).await??;
+    let names =
+        orchestrator.send(ByName::new("hotel", "query", json!({"sql": "SELECT name FROM guest"}))).await??;
     println!("by name: {}", names["rows"]);
     assert_eq!(names["rows"], json!([["Ada"], ["Grace"]]));
 
     let last = json!({"type": "ref", "value": "#/last/rows/0/0"});
     let batch = Batch::new()
         .then(BatchItem::new("hotel", "query", json!({"sql": "SELECT max(id) FROM guest"})).id("last"))
-        .then(BatchItem::new("hotel", "query", json!({"sql": "SELECT name FROM guest WHERE id = ?", "params": [last]})))
+        .then(BatchItem::new(
+            "hotel",
+            "query",
+            json!({"sql": "SELECT name FROM guest WHERE id = ?", "params": [last]}),
+        ))
         .then(BatchItem::new("hotle", "query", json!({"sql": "SELECT 1"})));
     let report = orchestrator.send(RunBatch(batch)).await??;
     println!("batch: {}", serde_json::to_string(&report.summary())?);

@@ -5,6 +5,8 @@
 //! uses `backstop`, to host it.
 //!
 //! Run it with `cargo run --example custom_backend`. It brings its own server and ends by itself.
+// An example shows what happens and asserts it.
+#![allow(clippy::print_stdout, clippy::unwrap_used, clippy::expect_used)]
 
 #[path = "custom_backend/backend.rs"]
 mod backend;

@@ -1,6 +1,8 @@
 //! Backends inside an actix-web app: typed references in handlers, errors that answer by themselves.
 //!
 //! Run it with `cargo run --example embed_actix_web`. It serves on a free loopback port, asks itself, and ends.
+// An example shows what happens and asserts it.
+#![allow(clippy::print_stdout, clippy::unwrap_used, clippy::expect_used)]
 
 use std::time::Duration;
 
@@ -25,7 +27,8 @@ struct User {
 
 #[post("/users")]
 async fn add(user: web::Json<User>, state: web::Data<State>) -> Result<HttpResponse, ApiError> {
-    let insert = Execute::new("INSERT INTO user (name) VALUES (:name)").bind_named("name", user.into_inner().name);
+    let insert =
+        Execute::new("INSERT INTO user (name) VALUES (:name)").bind_named("name", user.into_inner().name);
     let written = state.users.ask(insert).within(Duration::from_secs(1)).await?;
     Ok(HttpResponse::Created().json(written))
 }
@@ -49,7 +52,8 @@ async fn count(backends: Orchestrator) -> Result<HttpResponse, ApiError> {
 
 #[actix_web::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let runtime = Runtime::builder().backend("users", SqliteOptions::memory(), Policy::default()).start().await?;
+    let runtime =
+        Runtime::builder().backend("users", SqliteOptions::memory(), Policy::default()).start().await?;
     let users = runtime.backend::<Sqlite>("users")?; // a wrong name or kind is an error here, not at a request
     users.ask(Execute::new("CREATE TABLE user (id INTEGER PRIMARY KEY, name TEXT NOT NULL)")).await?;
 

@@ -1,6 +1,8 @@
 //! Several backends at once: all of them, at least some, the first answer, and ordered alternatives.
 //!
 //! Run it with `cargo run --example gather`. It needs no server and ends by itself.
+// An example shows what happens and asserts it.
+#![allow(clippy::print_stdout, clippy::unwrap_used, clippy::expect_used)]
 
 use std::time::Duration;
 
@@ -29,7 +31,12 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     // all: one typed result for each member, in request order; `west` has no such table
     let asks = (north.ask(price()), south.ask(price()), west.ask(price()));
     let (first, second, third) = Gather::all(asks).within(Duration::from_secs(1)).await;
-    println!("all: north {} row, south {} row, west: {}", first?.len(), second?.len(), third.as_ref().unwrap_err());
+    println!(
+        "all: north {} row, south {} row, west: {}",
+        first?.len(),
+        second?.len(),
+        third.as_ref().unwrap_err()
+    );
     assert_eq!(third.unwrap_err().executed(), Executed::No);
 
     // at least: two answers are enough, whoever gives them

@@ -11,7 +11,8 @@ use clap::{Parser, Subcommand};
 
 use self::exit::Exit;
 
-const EXAMPLES: &str = "\
+/// Examples and exit codes under the help of the program.
+const AFTER_HELP: &str = "\
 Examples:
   backstop demo                          30 seconds of faults, live, with a proof at the end
   backstop demo --duration 5s --seed 7   a short run that can be repeated
@@ -28,7 +29,7 @@ Logs go to stderr; BACKSTOP_LOG=backstop=debug turns them on.";
 
 /// Stands between a service and everything it depends on.
 #[derive(Debug, Parser)]
-#[command(name = "backstop", version, about, after_help = EXAMPLES, arg_required_else_help = true)]
+#[command(name = "backstop", version, about, after_help = AFTER_HELP, arg_required_else_help = true)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -74,7 +75,7 @@ mod tests {
     #[test]
     fn the_help_names_every_exit_code() {
         for exit in Exit::ALL {
-            assert!(EXAMPLES.contains(&format!("\n  {}  ", exit as u8)), "{exit:?}");
+            assert!(AFTER_HELP.contains(&format!("\n  {}  ", exit as u8)), "{exit:?}");
         }
     }
 }

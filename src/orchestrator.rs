@@ -26,8 +26,8 @@ pub(crate) use self::{actor::attach_thread, near::near};
 pub use self::{
     actor::{Collect, Execute, OrchestratorActor, RunBatch, ThreadError},
     batch::{
-        Batch, BatchError, BatchItem, BatchLimits, BatchReport, BatchSummary, End, ErrorView, ItemReport, Mode,
-        OnError, Outcome, Skipped,
+        Batch, BatchError, BatchItem, BatchLimits, BatchReport, BatchSummary, End, ErrorView, ItemReport,
+        Mode, OnError, Outcome, Skipped,
     },
     directory::{Directory, LookupError},
     fallback::{Answer, Ended, Fallback, NoAnswer},

@@ -14,9 +14,7 @@ use backstop_core::{
     operation::Wire,
     policy::Policy,
 };
-use backstop_supervisor::{
-    BackendRef, BackendSnapshot, DrainReport, Order, ShutdownReport, SupervisorRef,
-};
+use backstop_supervisor::{BackendRef, BackendSnapshot, DrainReport, Order, ShutdownReport, SupervisorRef};
 use futures_util::FutureExt;
 
 pub use self::{
@@ -75,7 +73,6 @@ struct Inner {
 
 impl Runtime {
     /// Starts to describe a runtime.
-    #[must_use]
     pub fn builder() -> Builder {
         Builder::default()
     }
@@ -109,7 +106,12 @@ impl Runtime {
     ///
     /// # Cancel safety
     /// When it is dropped midway, the backend may run without being found; [`Self::remove`] ends it.
-    pub async fn add<C>(&self, name: &str, connect: C, policy: Policy) -> Result<BackendRef<C::Backend>, RuntimeError>
+    pub async fn add<C>(
+        &self,
+        name: &str,
+        connect: C,
+        policy: Policy,
+    ) -> Result<BackendRef<C::Backend>, RuntimeError>
     where
         C: Connect,
         C::Backend: Wire,
@@ -142,7 +144,12 @@ impl Runtime {
     ///
     /// # Cancel safety
     /// As [`Self::add`].
-    pub async fn add_connector(&self, name: &str, connector: Connector, policy: Policy) -> Result<(), RuntimeError> {
+    pub async fn add_connector(
+        &self,
+        name: &str,
+        connector: Connector,
+        policy: Policy,
+    ) -> Result<(), RuntimeError> {
         let added = connector.start(&self.inner.supervisor, self.directory(), name, policy, None).await;
         added.map_err(|source| RuntimeError::start(name, source))
     }
@@ -216,7 +223,8 @@ impl Runtime {
     /// [`AttachError::NoLocalSet`] on any other thread, [`AttachError::Stopped`] when a backend has ended.
     pub fn attach_worker(&self) -> Result<(), AttachError> {
         // tokio has no way to ask, and panics when there is none.
-        std::panic::catch_unwind(|| drop(tokio::task::spawn_local(async {}))).map_err(|_| AttachError::NoLocalSet)?;
+        std::panic::catch_unwind(|| drop(tokio::task::spawn_local(async {})))
+            .map_err(|_| AttachError::NoLocalSet)?;
         backstop_supervisor::attach_thread();
         orchestrator::attach_thread();
         let entries = self.directory().entries();

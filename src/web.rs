@@ -33,7 +33,10 @@ impl FromRequest for Runtime {
 
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
         let runtime = request.app_data::<Data<Self>>().map(|runtime| Self::clone(runtime));
-        ready(runtime.ok_or_else(|| ErrorInternalServerError("no `web::Data<Runtime>` was given to `app_data`")))
+        ready(
+            runtime
+                .ok_or_else(|| ErrorInternalServerError("no `web::Data<Runtime>` was given to `app_data`")),
+        )
     }
 }
 

@@ -1,6 +1,10 @@
 //! A thread of the kind that lanes live on, driven by criterion.
 
-use std::future::Future;
+use std::{
+    future::Future,
+    hint::black_box,
+    time::{Duration, Instant},
+};
 
 use backstop_core::policy::Policy;
 use backstop_supervisor::{BackendRef, Supervisor, SupervisorOptions, SupervisorRef};
@@ -42,5 +46,29 @@ impl AsyncExecutor for &Arbiter {
 impl Arbiter {
     pub(crate) fn block_on<T>(&self, future: impl Future<Output = T>) -> T {
         self.tasks.block_on(&self.runtime, future)
+    }
+
+    /// Shares `calls` among callers that are tasks of this thread, and returns the time that `calls` took.
+    pub(crate) fn callers<F>(&self, callers: u64, calls: u64, echo: &BackendRef<Echo>, ask: F) -> Duration
+    where
+        F: AsyncFn(&BackendRef<Echo>, u64) -> u64 + Copy + 'static,
+    {
+        let share = calls.div_ceil(callers);
+        let elapsed = self.block_on(async {
+            let start = Instant::now();
+            let tasks = (0..callers).map(|_| {
+                let echo = echo.clone();
+                tokio::task::spawn_local(async move {
+                    for value in 0..share {
+                        black_box(ask(&echo, value).await);
+                    }
+                })
+            });
+            for task in tasks.collect::<Vec<_>>() {
+                task.await.unwrap();
+            }
+            start.elapsed()
+        });
+        elapsed.mul_f64(calls as f64 / (share * callers) as f64)
     }
 }

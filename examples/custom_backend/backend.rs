@@ -114,7 +114,11 @@ impl Inner {
         }
     }
 
-    async fn pipeline(&self, mut connection: BufReader<TcpStream>, batch: &[Line]) -> Vec<Result<Option<String>, Failure>> {
+    async fn pipeline(
+        &self,
+        mut connection: BufReader<TcpStream>,
+        batch: &[Line],
+    ) -> Vec<Result<Option<String>, Failure>> {
         let text: String = batch.iter().map(|line| line.text.as_str()).collect();
         let mut replies = Vec::with_capacity(batch.len());
         if connection.get_mut().write_all(text.as_bytes()).await.is_ok() {

@@ -1,6 +1,7 @@
 //! `backstop demo`.
 
 use std::{
+    future::pending,
     io::{self, IsTerminal, Write},
     process,
     time::Duration,
@@ -8,6 +9,7 @@ use std::{
 
 use backstop::demo::{self, Bug, Lines, Options, Report, Screen, View, parse_duration};
 use clap::{Args, error::ErrorKind};
+use tokio::signal;
 
 use super::{
     exit::{self, Exit},
@@ -20,14 +22,20 @@ const INTERRUPTED: i32 = 130;
 /// What to say to `--break` to see what can be planted.
 const LIST: &str = "help";
 
+/// What the exit code of the demo means, under its help.
+const AFTER_HELP: &str = "\
+Exit codes: 0 every check holds, 1 a check failed, 2 the command line is wrong, 3 it could not be started.
+Ctrl-C ends a run early and still checks it; a second one ends it on the spot (130).";
+
 /// Arguments of `backstop demo`.
 #[derive(Clone, Debug, Args)]
+#[command(after_help = AFTER_HELP)]
 pub(crate) struct Arguments {
     /// How long messages are sent, 5s to 1h; recovery from the last fault may take a little longer.
     #[arg(long, value_name = "TIME", default_value = "30s", value_parser = parse_duration, allow_hyphen_values = true)]
     duration: Duration,
     /// The seed of all chance: the same seed gives the same workload and the same faults.
-    #[arg(long, value_name = "NUMBER", default_value_t = 1)]
+    #[arg(long, value_name = "NUMBER", default_value_t = 1, allow_hyphen_values = true)]
     seed: u64,
     /// Prints one JSON document to stdout at the end and nothing else; progress goes to stderr.
     #[arg(long)]
@@ -96,17 +104,36 @@ fn view(json: bool) -> Box<dyn View> {
     }
 }
 
-/// Waits for Ctrl-C; a second one ends the program on the spot.
+/// Waits to be told to end; a second time ends the program on the spot.
 async fn interrupt() {
-    if tokio::signal::ctrl_c().await.is_err() {
-        // without signals the run lasts its time
-        std::future::pending::<()>().await;
-    }
+    stop_signal().await;
     tokio::spawn(async {
-        if tokio::signal::ctrl_c().await.is_ok() {
-            process::exit(INTERRUPTED);
-        }
+        stop_signal().await;
+        // the view hides the cursor, and nothing is dropped here
+        terminal::show_cursor();
+        process::exit(INTERRUPTED);
     });
+}
+
+/// Waits for Ctrl-C or a request to terminate; without signals the run lasts its time.
+async fn stop_signal() {
+    let terminated = async {
+        #[cfg(unix)]
+        if let Ok(mut terminate) = signal::unix::signal(signal::unix::SignalKind::terminate()) {
+            terminate.recv().await;
+            return;
+        }
+        pending::<()>().await;
+    };
+    let interrupted = async {
+        if signal::ctrl_c().await.is_err() {
+            pending::<()>().await;
+        }
+    };
+    tokio::select! {
+        () = terminated => {}
+        () = interrupted => {}
+    }
 }
 
 fn finish(report: &Report, json: bool) -> Exit {

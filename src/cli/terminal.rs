@@ -1,6 +1,9 @@
 //! What the terminal can do.
 
-use std::env;
+use std::{
+    env,
+    io::{self, IsTerminal, Write},
+};
 
 use backstop::demo::Style;
 
@@ -19,4 +22,15 @@ pub(crate) fn can_redraw(is_terminal: bool) -> bool {
 pub(crate) fn style() -> Style {
     let refused = env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
     if refused { Style::plain() } else { Style::colored() }
+}
+
+/// Shows the cursor again, on whatever the view was drawn.
+pub(crate) fn show_cursor() {
+    let shown = b"\x1b[?25h\n";
+    // nothing can be done for a terminal that is gone
+    if io::stdout().is_terminal() {
+        let _ = io::stdout().write_all(shown);
+    } else if io::stderr().is_terminal() {
+        let _ = io::stderr().write_all(shown);
+    }
 }

@@ -20,6 +20,9 @@ const TRANSITIONS_MAX: usize = 10_000;
 /// The newest events that are kept in words.
 const LINES_MAX: usize = 64;
 
+/// The state in which a breaker refuses.
+const OPEN: &str = "open";
+
 /// A breaker changed its state.
 #[derive(Clone, Debug, Serialize)]
 pub struct TransitionSeen {
@@ -137,13 +140,19 @@ impl Chronicle {
         self.0.borrow().transitions.clone()
     }
 
-    /// Counts the transitions of one backend that led to `state`, from a time of the run on.
-    #[must_use]
-    pub(super) fn transitions_to(&self, role: Role, state: &str, from_ms: u64) -> usize {
+    /// Counts how often the breaker of one backend opened.
+    pub(crate) fn openings(&self, role: Role) -> u64 {
         let heard = self.0.borrow();
-        let wanted =
-            |seen: &&TransitionSeen| seen.backend == role && seen.to == state && seen.at_ms >= from_ms;
-        heard.transitions.iter().filter(wanted).count()
+        heard.transitions.iter().filter(|seen| seen.backend == role && seen.to == OPEN).count() as u64
+    }
+
+    /// Says whether the breaker of one backend was open at any time of a span.
+    pub(crate) fn was_open_between(&self, role: Role, from_ms: u64, to_ms: u64) -> bool {
+        let heard = self.0.borrow();
+        let mut own = heard.transitions.iter().filter(|seen| seen.backend == role && seen.at_ms <= to_ms);
+        // either it opened within the span, or it was open already when the span began
+        let before = own.clone().rfind(|seen| seen.at_ms < from_ms);
+        before.is_some_and(|seen| seen.to == OPEN) || own.any(|seen| seen.at_ms >= from_ms && seen.to == OPEN)
     }
 
     /// Counts the new instances of one backend.
@@ -197,6 +206,7 @@ mod tests {
     async fn transitions_and_restarts_are_counted_and_said() {
         let (ring, chronicle, started) = (EventRing::new(16), Chronicle::default(), clock::now());
         let (from, to) = (BreakerState::Closed, BreakerState::Open);
+        assert_eq!(to.as_str(), OPEN);
         let pricing = Name::from("pricing");
         ring.push(
             &pricing,
@@ -208,12 +218,24 @@ mod tests {
         ring.push(&worker, EventKind::Restarted { lane: 0, incarnation: 2 });
         ring.push(&Name::from("stranger"), EventKind::Draining);
         assert_eq!(chronicle.catch_up(&ring, started, 0), 5);
-        assert_eq!(chronicle.transitions_to(Role::Pricing, "open", 0), 1);
-        assert_eq!(chronicle.transitions_to(Role::Pricing, "closed", 0), 0);
+        assert_eq!((chronicle.openings(Role::Pricing), chronicle.openings(Role::Orders)), (1, 0));
         assert_eq!((chronicle.restarts(Role::Worker), chronicle.restarts(Role::Orders)), (1, 0));
         let lines = chronicle.lines_since(0);
         assert_eq!(lines.len(), 3);
         assert!(lines[0].text.contains("closed → open: 5 failures in a row"), "{}", lines[0].text);
         assert_eq!(chronicle.lines_since(1).len(), 2);
+    }
+
+    #[test]
+    fn a_breaker_that_was_open_before_a_span_is_open_within_it() {
+        let chronicle = Chronicle::default();
+        let seen =
+            |at_ms, to| TransitionSeen { at_ms, backend: Role::Pricing, from: "", to, cause: String::new() };
+        chronicle.0.borrow_mut().transitions =
+            vec![seen(100, "open"), seen(300, "half_open"), seen(310, "closed")];
+        let open = |from, to| chronicle.was_open_between(Role::Pricing, from, to);
+        assert!(open(50, 150) && open(200, 250) && open(100, 100));
+        assert!(!open(0, 99) && !open(305, 308) && !open(400, 500));
+        assert!(!chronicle.was_open_between(Role::Orders, 0, 500));
     }
 }

@@ -65,3 +65,42 @@ pub(super) fn delete_order(path: &Path, op: u64) -> rusqlite::Result<()> {
     let op = i64::try_from(op).unwrap_or(i64::MAX);
     Connection::open(path)?.execute("DELETE FROM orders WHERE op_id = ?1", [op]).map(drop)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::demo::lock::FileLock;
+
+    fn database(directory: &tempfile::TempDir) -> std::path::PathBuf {
+        let path = directory.path().join("test.db");
+        let connection = Connection::open(&path).unwrap();
+        connection
+            .execute_batch("CREATE TABLE orders (op_id INTEGER); INSERT INTO orders VALUES (1), (2), (2)")
+            .unwrap();
+        path
+    }
+
+    #[test]
+    fn the_file_tells_how_often_each_order_is_there() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = database(&directory);
+        assert_eq!(read_file(&path).unwrap(), (Counts::from([(1, 1), (2, 2)]), "ok".to_owned()));
+        delete_order(&path, 1).unwrap();
+        let mut ledgers = Ledgers::new(String::new());
+        ledgers.set(Role::Orders, read_file(&path).unwrap().0);
+        assert_eq!((ledgers.count(Role::Orders, 1), ledgers.count(Role::Orders, 2)), (0, 2));
+        assert_eq!(ledgers.count(Role::Pricing, 2), 0);
+    }
+
+    #[tokio::test]
+    async fn a_locked_file_takes_no_write_until_it_is_released() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = database(&directory);
+        let lock = FileLock::take(&path).await.unwrap();
+        let writer = Connection::open(&path).unwrap();
+        writer.busy_timeout(std::time::Duration::ZERO).unwrap();
+        assert!(writer.execute("DELETE FROM orders", []).is_err());
+        lock.release().await.unwrap();
+        assert_eq!(writer.execute("DELETE FROM orders", []).unwrap(), 3);
+    }
+}

@@ -143,7 +143,7 @@ fn backend(stage: &Stage, totals: &Totals, role: Role) -> BackendReport {
         fates: account.fates,
         runtime: totals.counts[role.index()],
         restarts: stage.chronicle.restarts(role),
-        breaker_opened: stage.chronicle.transitions_to(role, "open", 0) as u64,
+        breaker_opened: stage.chronicle.openings(role),
         p50_ms: percentile(50.0),
         p99_ms: percentile(99.0),
     }

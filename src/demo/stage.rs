@@ -131,7 +131,7 @@ impl Stage {
 
     /// What a slow answer takes: within the deadline, and beyond what the breaker takes for slow.
     pub(super) fn slow_answer(&self) -> Duration {
-        self.timeout() * 6 / 10
+        self.timeout() * 8 / 10
     }
 
     /// The longest time that a recovery may take.

@@ -104,3 +104,70 @@ impl Drop for Upstream {
 fn gone() -> io::Error {
     io::Error::other("the thread of the embedded API has ended")
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::ErrorKind;
+
+    use tokio::{
+        io::{AsyncReadExt, AsyncWriteExt},
+        net::TcpStream,
+    };
+
+    use super::*;
+
+    /// Sends one request on a connection of its own and returns the status line.
+    async fn send(upstream: &Upstream, head: &str, body: &str) -> io::Result<String> {
+        let mut stream = TcpStream::connect(upstream.address()).await?;
+        let (length, kind) = (body.len(), "content-type: application/json");
+        let request = format!(
+            "{head} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n{kind}\r\ncontent-length: {length}\r\n\r\n{body}"
+        );
+        stream.write_all(request.as_bytes()).await?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await?;
+        Ok(answer.lines().next().unwrap_or_default().to_owned())
+    }
+
+    async fn order(upstream: &Upstream, op: u64) -> String {
+        send(upstream, "POST /orders", &format!("{{\"op\":{op}}}")).await.unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_failing_api_has_executed_every_second_write() {
+        let upstream = Upstream::start().await.unwrap();
+        assert_eq!(order(&upstream, 1).await, "HTTP/1.1 200 OK");
+        upstream.set_mode(Mode::Failing);
+        for op in [2, 3] {
+            assert!(order(&upstream, op).await.contains("500"));
+        }
+        assert!(send(&upstream, "HEAD /health", "").await.unwrap().contains("500"));
+        let counts = upstream.stop().await.unwrap().counts();
+        assert_eq!(counts, [(1, 1), (2, 1)].into());
+    }
+
+    #[tokio::test]
+    async fn a_hanging_api_answers_once_it_is_well_again() {
+        let upstream = Upstream::start().await.unwrap();
+        upstream.set_mode(Mode::Hanging);
+        let hanging = order(&upstream, 1);
+        tokio::pin!(hanging);
+        assert!(tokio::time::timeout(Duration::from_millis(100), &mut hanging).await.is_err());
+        upstream.set_mode(Mode::Well);
+        assert_eq!(hanging.await, "HTTP/1.1 200 OK");
+    }
+
+    #[tokio::test]
+    async fn a_dead_api_resets_its_connections_refuses_new_ones_and_comes_back_on_its_port() {
+        let upstream = Upstream::start().await.unwrap();
+        let mut open = TcpStream::connect(upstream.address()).await.unwrap();
+        open.write_all(b"GET /health HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
+        assert!(open.read(&mut [0; 512]).await.unwrap() > 0);
+        upstream.die().await;
+        assert_eq!(open.read(&mut [0; 512]).await.unwrap_err().kind(), ErrorKind::ConnectionReset);
+        let refused = TcpStream::connect(upstream.address()).await.unwrap_err();
+        assert_eq!(refused.kind(), ErrorKind::ConnectionRefused);
+        upstream.revive().await.unwrap();
+        assert_eq!(order(&upstream, 1).await, "HTTP/1.1 200 OK");
+    }
+}

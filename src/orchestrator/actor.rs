@@ -50,7 +50,9 @@ pub struct Collect<G>(pub G);
 
 /// A thread cannot hold an actor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("this thread runs no actix arbiter and was not attached, so no actor can live on it; use the `Orchestrator` itself, or call `Runtime::attach_worker` where the thread has a `LocalSet`")]
+#[error(
+    "this thread runs no actix arbiter and was not attached, so no actor can live on it; use the `Orchestrator` itself, or call `Runtime::attach_worker` where the thread has a `LocalSet`"
+)]
 pub struct ThreadError;
 
 impl Execute {

@@ -59,7 +59,8 @@ pub(super) async fn contained(
         CallError::from(backend.guard().stamped(failure))
     };
     // The message is decoded here, before anything is sent.
-    let running = catch_unwind(AssertUnwindSafe(|| start(backend))).map_err(|panic| panicked(panic, Executed::No))?;
+    let running =
+        catch_unwind(AssertUnwindSafe(|| start(backend))).map_err(|panic| panicked(panic, Executed::No))?;
     let ended = AssertUnwindSafe(running).catch_unwind().await;
     ended.unwrap_or_else(|panic| Err(panicked(panic, Executed::Unknown)))
 }

@@ -1,11 +1,6 @@
 //! Ordered alternatives: the first answer ends it, and it says why the earlier ones failed.
 
-use std::{
-    collections::VecDeque,
-    fmt,
-    future::IntoFuture,
-    time::Duration,
-};
+use std::{collections::VecDeque, fmt, future::IntoFuture, time::Duration};
 
 use backstop_core::{
     backend::Serve,
@@ -122,7 +117,10 @@ impl NoAnswer {
     #[must_use]
     pub fn executed(&self) -> Executed {
         let ends = || self.errors.iter().map(CallError::executed);
-        [Executed::Yes, Executed::Unknown].into_iter().find(|end| ends().any(|e| e == *end)).unwrap_or(Executed::No)
+        [Executed::Yes, Executed::Unknown]
+            .into_iter()
+            .find(|end| ends().any(|e| e == *end))
+            .unwrap_or(Executed::No)
     }
 }
 
@@ -171,7 +169,12 @@ impl<R: Send + 'static> Fallback<R> {
     }
 
     /// Adds any ask, such as one by name; `class` says what it is, and [`Class::Unsafe`] is the safe choice.
-    pub fn or_member(mut self, backend: impl Into<String>, class: Class, ask: impl Member<Reply = R>) -> Self {
+    pub fn or_member(
+        mut self,
+        backend: impl Into<String>,
+        class: Class,
+        ask: impl Member<Reply = R>,
+    ) -> Self {
         self.alternatives.push(Alternative { backend: backend.into(), class, ask: ask.boxed_ask() });
         self
     }
@@ -277,6 +280,9 @@ impl<R: Send + 'static> IntoFuture for Fallback<R> {
 impl<R> fmt::Debug for Fallback<R> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let backends: Vec<_> = self.alternatives.iter().map(|alternative| &alternative.backend).collect();
-        f.debug_struct("Fallback").field("backends", &backends).field("within", &self.within).finish_non_exhaustive()
+        f.debug_struct("Fallback")
+            .field("backends", &backends)
+            .field("within", &self.within)
+            .finish_non_exhaustive()
     }
 }

@@ -15,12 +15,12 @@ use std::{
 
 use futures_util::future::BoxFuture;
 
+pub(crate) use self::member::contained;
 pub use self::{
     list::{AtLeast, Fate, First, FirstOk, Gathered, Slot, TooFew},
     member::{BoxAsk, Member},
     set::Gatherable,
 };
-pub(crate) use self::member::contained;
 
 /// Asks several backends at once and waits for all of them.
 ///

@@ -17,7 +17,7 @@ pub(crate) fn near<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> 
         .filter_map(|name| {
             let starts_alike = word.len() >= 3 && (name.starts_with(&word) || word.starts_with(name));
             let distance = if starts_alike { 1 } else { edits(&word, &name.to_lowercase()) };
-            let allowed = (length / 2).min(3);
+            let allowed = if length == 1 { 0 } else { (length / 3).clamp(1, 3) };
             (distance <= allowed).then_some((distance, name))
         })
         .collect();
@@ -26,20 +26,23 @@ pub(crate) fn near<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> 
     found.into_iter().map(|(_, name)| name).collect()
 }
 
-/// Levenshtein distance: the fewest insertions, deletions and replacements between two words.
+/// The fewest insertions, deletions, replacements and swaps of neighbours between two words.
 fn edits(left: &str, right: &str) -> usize {
-    let right: Vec<char> = right.chars().collect();
-    let mut row: Vec<usize> = (0..=right.len()).collect();
-    for (i, a) in left.chars().enumerate() {
-        let mut diagonal = row[0];
-        row[0] = i + 1;
+    let (left, right): (Vec<char>, Vec<char>) = (left.chars().collect(), right.chars().collect());
+    let mut rows: Vec<Vec<usize>> = vec![(0..=right.len()).collect()];
+    for (i, a) in left.iter().enumerate() {
+        let mut row = vec![i + 1];
         for (j, b) in right.iter().enumerate() {
-            let replaced = diagonal + usize::from(a != *b);
-            diagonal = row[j + 1];
-            row[j + 1] = replaced.min(diagonal + 1).min(row[j] + 1);
+            let replaced = rows[i][j] + usize::from(a != b);
+            let mut least = replaced.min(rows[i][j + 1] + 1).min(row[j] + 1);
+            if i > 0 && j > 0 && *a == right[j - 1] && *b == left[i - 1] {
+                least = least.min(rows[i - 1][j - 1] + 1);
+            }
+            row.push(least);
         }
+        rows.push(row);
     }
-    row[right.len()]
+    rows[left.len()][right.len()]
 }
 
 #[cfg(test)]
@@ -63,5 +66,6 @@ mod tests {
         assert_eq!(edits("", "abc"), 3);
         assert_eq!(edits("kitten", "sitting"), 3);
         assert_eq!(edits("same", "same"), 0);
+        assert_eq!(edits("tset", "test"), 1);
     }
 }

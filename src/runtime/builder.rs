@@ -89,7 +89,9 @@ impl Builder {
     /// When it is dropped midway, what was started is stopped in the background.
     pub async fn start(self) -> Result<Runtime, RuntimeError> {
         let Self { options, limits, backends, places } = self;
-        if let Some((name, _)) = places.iter().find(|(name, _)| backends.iter().all(|(added, ..)| added != name)) {
+        if let Some((name, _)) =
+            places.iter().find(|(name, _)| backends.iter().all(|(added, ..)| added != name))
+        {
             return Err(RuntimeError::PlacedNobody(name.clone()));
         }
         let supervisor = Supervisor::start(options).map_err(RuntimeError::Supervisor)?;
@@ -97,7 +99,8 @@ impl Builder {
         // From here on, dropping the runtime stops what was started.
         let runtime = Runtime::new(supervisor.clone(), Orchestrator::new(Arc::clone(&directory), limits));
         for (name, connector, policy) in backends {
-            let placement = places.iter().rfind(|(placed, _)| *placed == name).map(|(_, placement)| *placement);
+            let placement =
+                places.iter().rfind(|(placed, _)| *placed == name).map(|(_, placement)| *placement);
             if let Err(source) = connector.start(&supervisor, &directory, &name, policy, placement).await {
                 stop(&supervisor).await;
                 return Err(RuntimeError::start(&name, source));
@@ -117,6 +120,9 @@ async fn stop(supervisor: &SupervisorRef) {
 impl fmt::Debug for Builder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let backends: Vec<_> = self.backends.iter().map(|(name, connector, _)| (name, connector)).collect();
-        f.debug_struct("Builder").field("backends", &backends).field("options", &self.options).finish_non_exhaustive()
+        f.debug_struct("Builder")
+            .field("backends", &backends)
+            .field("options", &self.options)
+            .finish_non_exhaustive()
     }
 }

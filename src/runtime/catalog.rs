@@ -37,7 +37,11 @@ pub fn connector(kind: &str, settings: Value) -> Result<Connector, RuntimeError>
         _ => {
             drop(settings);
             let near = near(kind, KINDS.iter().copied());
-            Err(RuntimeError::UnknownKind { kind: kind.chars().take(64).collect(), near, known: KINDS.to_vec() })
+            Err(RuntimeError::UnknownKind {
+                kind: kind.chars().take(64).collect(),
+                near,
+                known: KINDS.to_vec(),
+            })
         }
     }
 }
@@ -104,7 +108,11 @@ mod sqlite {
         }
     }
 
-    fn set<T>(options: SqliteOptions, value: Option<T>, to: fn(SqliteOptions, T) -> SqliteOptions) -> SqliteOptions {
+    fn set<T>(
+        options: SqliteOptions,
+        value: Option<T>,
+        to: fn(SqliteOptions, T) -> SqliteOptions,
+    ) -> SqliteOptions {
         match value {
             Some(value) => to(options, value),
             None => options,

@@ -21,7 +21,11 @@ trait Erased: Send {
 
     fn start<'a>(self: Box<Self>, start: Start<'a>) -> BoxFuture<'a, Result<(), StartError>>;
 
-    fn replace<'a>(self: Box<Self>, runtime: &'a Runtime, name: &'a str) -> BoxFuture<'a, Result<(), RuntimeError>>;
+    fn replace<'a>(
+        self: Box<Self>,
+        runtime: &'a Runtime,
+        name: &'a str,
+    ) -> BoxFuture<'a, Result<(), RuntimeError>>;
 }
 
 /// Everything a start needs beside the recipe.
@@ -55,7 +59,11 @@ impl<C: Connect> Erased for Recipe<C> {
         })
     }
 
-    fn replace<'a>(self: Box<Self>, runtime: &'a Runtime, name: &'a str) -> BoxFuture<'a, Result<(), RuntimeError>> {
+    fn replace<'a>(
+        self: Box<Self>,
+        runtime: &'a Runtime,
+        name: &'a str,
+    ) -> BoxFuture<'a, Result<(), RuntimeError>> {
         Box::pin(runtime.replace(name, self.connect))
     }
 }

@@ -112,7 +112,9 @@ impl RuntimeError {
 #[non_exhaustive]
 pub enum AttachError {
     /// The thread runs no `LocalSet`.
-    #[error("this thread runs no `LocalSet`; call `attach_worker` where an actix-web worker builds its `App`")]
+    #[error(
+        "this thread runs no `LocalSet`; call `attach_worker` where an actix-web worker builds its `App`"
+    )]
     NoLocalSet,
     /// A backend takes no calls any more.
     #[error(transparent)]

@@ -62,7 +62,9 @@ pub fn status(error: &CallError) -> StatusCode {
         CallError::Failed(failure) => match failure.kind() {
             FailureKind::Refused => StatusCode::UNPROCESSABLE_ENTITY,
             FailureKind::Conflict | FailureKind::Aborted => StatusCode::CONFLICT,
-            FailureKind::Timeout if failure.executed() == Executed::No && failure.phase() == Phase::Connect => {
+            FailureKind::Timeout
+                if failure.executed() == Executed::No && failure.phase() == Phase::Connect =>
+            {
                 StatusCode::SERVICE_UNAVAILABLE
             }
             FailureKind::Timeout => StatusCode::GATEWAY_TIMEOUT,
@@ -105,7 +107,10 @@ impl ResponseError for ApiError {
         };
         let mut response = HttpResponse::build(status).json(problem);
         let headers = response.headers_mut();
-        headers.insert(actix_web::http::header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        headers.insert(
+            actix_web::http::header::CONTENT_TYPE,
+            HeaderValue::from_static("application/problem+json"),
+        );
         let known = self.0.retry_after(clock::now());
         let busy = matches!(status, StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS);
         if let Some(after) = known.or(busy.then_some(RETRY_AFTER_DEFAULT)) {

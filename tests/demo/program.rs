@@ -1,6 +1,6 @@
 //! Runs the binary.
 
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 
 use serde_json::Value;
 
@@ -29,11 +29,20 @@ impl Ended {
     }
 }
 
-/// Runs the binary to its end; stdout and stderr are pipes.
-pub(crate) fn backstop(arguments: &[&str]) -> Ended {
+/// The binary with arguments; what it writes goes into pipes.
+pub(crate) fn command(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_backstop"));
-    let Output { status, stdout, stderr } =
-        command.args(arguments).env_remove("BACKSTOP_LOG").output().expect("the binary runs");
+    command.args(arguments).env_remove("BACKSTOP_LOG").stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
+}
+
+/// Runs the binary to its end.
+pub(crate) fn backstop(arguments: &[&str]) -> Ended {
+    ended(command(arguments).output().expect("the binary runs"))
+}
+
+/// Reads what a run left behind.
+pub(crate) fn ended(output: Output) -> Ended {
     let text = |bytes| String::from_utf8(bytes).expect("UTF-8");
-    Ended { code: status.code(), stdout: text(stdout), stderr: text(stderr) }
+    Ended { code: output.status.code(), stdout: text(output.stdout), stderr: text(output.stderr) }
 }

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::program::backstop;
+use crate::program::{backstop, command, ended};
 
 fn number(value: &Value) -> u64 {
     value.as_u64().unwrap_or_else(|| panic!("{value} is no count"))
@@ -73,4 +73,26 @@ fn piped_output_is_plain_lines_and_ends_with_the_summary() {
         assert!(ended.stdout.contains(word), "no `{word}` in\n{}", ended.stdout);
     }
     assert!(ended.stderr.is_empty(), "{}", ended.stderr);
+}
+
+#[cfg(unix)]
+#[test]
+fn an_interrupt_ends_the_run_early_and_it_is_checked_all_the_same() {
+    use std::{
+        io::{BufRead, BufReader},
+        process::Command,
+    };
+
+    let mut child = command(&["demo", "--duration", "10m", "--json"]).spawn().unwrap();
+    let mut progress = BufReader::new(child.stderr.take().unwrap());
+    let mut line = String::new();
+    progress.read_line(&mut line).unwrap(); // messages are under way
+    let killed = Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
+    assert!(killed.success());
+    // the pipe is read to its end, or the program could not write on
+    let reader = std::thread::spawn(move || progress.lines().count());
+    let ended = ended(child.wait_with_output().unwrap());
+    reader.join().unwrap();
+    assert_eq!((ended.code, ended.failed_checks()), (Some(0), vec![]), "{}", ended.stdout);
+    assert_eq!(ended.report()["interrupted"], true);
 }

@@ -1,6 +1,6 @@
 //! The command line: what is refused before anything runs, and what help says.
 
-use crate::program::backstop;
+use crate::program::{backstop, command, ended};
 
 #[test]
 fn wrong_command_lines_are_refused_at_once_with_a_hint() {
@@ -19,7 +19,7 @@ fn wrong_command_lines_are_refused_at_once_with_a_hint() {
         (&["demo", "--break", "nothing"], "lose-ack"),
         (&["demo", "--break", "stay-open", "--no-faults"], "--no-faults"),
         (&["demo", "--colour"], "unexpected argument"),
-        (&["dmeo"], "unrecognized subcommand 'dmeo'"),
+        (&["dmeo"], "'demo'"),
     ];
     for (arguments, hint) in table {
         let ended = backstop(arguments);
@@ -50,4 +50,12 @@ fn help_shows_examples_and_exit_codes_and_no_arguments_show_help() {
 fn the_version_is_that_of_the_crate() {
     let ended = backstop(&["--version"]);
     assert_eq!((ended.code, ended.stdout), (Some(0), format!("backstop {}\n", env!("CARGO_PKG_VERSION"))));
+}
+
+#[test]
+fn what_cannot_be_started_says_what_it_needs() {
+    let mut demo = command(&["demo", "--duration", "5s"]);
+    let ended = ended(demo.env("TMPDIR", "/nowhere/at/all").output().unwrap());
+    assert_eq!(ended.code, Some(3), "{}", ended.stdout);
+    assert!(ended.stderr.starts_with("error: ") && ended.stderr.contains("TMPDIR"), "{}", ended.stderr);
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use backstop::{
     Batch, BatchItem, Runtime,
-    orchestrator::{BatchError, BatchLimits, Mode, Outcome, Skipped, End},
+    orchestrator::{BatchError, BatchLimits, End, Mode, Outcome, Skipped},
 };
 use serde_json::{Value, json};
 
@@ -40,7 +40,14 @@ async fn n_in_n_out_in_request_order_with_results_flowing_along_references() {
     let world = World::new();
     let runtime = one(&world, "b").await;
     let batch = Batch::new()
-        .then(BatchItem::new("b", "reply", json!({"value": {"sum": reference("#/cust/rows/0/1"), "all": reference("#/cust")}})).id("use"))
+        .then(
+            BatchItem::new(
+                "b",
+                "reply",
+                json!({"value": {"sum": reference("#/cust/rows/0/1"), "all": reference("#/cust")}}),
+            )
+            .id("use"),
+        )
         .then(reply(json!({"rows": [["7", "Ada"]]})).id("cust"))
         .then(reply(json!(3)))
         .then(reply(json!(4)).after("use"));
@@ -50,7 +57,10 @@ async fn n_in_n_out_in_request_order_with_results_flowing_along_references() {
     assert_eq!(report.results[0].result().unwrap(), &json!({"sum": "Ada", "all": {"rows": [["7", "Ada"]]}}));
     assert!(report.is_ok());
     let view = serde_json::to_value(&report).unwrap();
-    assert_eq!(view["summary"], json!({"total": 4, "succeeded": 4, "failed": 0, "rejected": 0, "skipped": 0}));
+    assert_eq!(
+        view["summary"],
+        json!({"total": 4, "succeeded": 4, "failed": 0, "rejected": 0, "skipped": 0})
+    );
     assert_eq!((&view["ok"], &view["results"][2]["result"]), (&json!(true), &json!(3)));
     assert!(runtime.orchestrator().batch(Batch::new()).await.unwrap().results.is_empty());
     end(runtime).await;
@@ -156,13 +166,18 @@ async fn wrong_graphs_are_refused_before_anything_runs() {
     assert_eq!(refused(own).await, BatchError::DependsOnItself { id: "a".into() });
     let unknown = Batch::new().then(reply(json!(1)).id("cust")).then(reply(reference("#/cusr/x")).id("b"));
     let near = Some("cust".to_owned());
-    assert_eq!(refused(unknown).await, BatchError::UnknownId { id: "b".into(), unknown: "cusr".into(), near });
+    assert_eq!(
+        refused(unknown).await,
+        BatchError::UnknownId { id: "b".into(), unknown: "cusr".into(), near }
+    );
     let twice = Batch::new().then(reply(json!(1)).id("1")).then(reply(json!(1)));
     assert_eq!(refused(twice).await, BatchError::DuplicateId { id: "1".into() });
     let empty = Batch::new().then(reply(json!(1)).id(""));
     assert_eq!(refused(empty).await, BatchError::BadId { position: 0 });
     let bad = Batch::new().then(reply(reference("cust.rows")));
-    assert!(matches!(refused(bad).await, BatchError::BadReference { reference, .. } if reference == "cust.rows"));
+    assert!(
+        matches!(refused(bad).await, BatchError::BadReference { reference, .. } if reference == "cust.rows")
+    );
     let later = Batch::with_mode(Mode::Sequential).then(reply(json!(1)).after("1")).then(reply(json!(1)));
     assert_eq!(refused(later).await, BatchError::OutOfOrder { id: "0".into(), later: "1".into() });
 }
@@ -172,7 +187,10 @@ async fn a_batch_is_bounded() {
     let many = (0..101).fold(Batch::new(), |batch, n| batch.then(reply(json!(n))));
     assert_eq!(refused(many).await, BatchError::TooMany { count: 101, max: 100 });
     let deep = (0..100).fold(json!(1), |value, _| json!([value]));
-    assert_eq!(refused(Batch::new().then(reply(deep))).await, BatchError::TooDeep { id: "0".into(), max: 64 });
+    assert_eq!(
+        refused(Batch::new().then(reply(deep))).await,
+        BatchError::TooDeep { id: "0".into(), max: 64 }
+    );
     assert_eq!(refused(Batch::new().max_concurrency(0)).await, BatchError::NoConcurrency);
 
     let world = World::new();

@@ -22,7 +22,9 @@ async fn bank() -> (Runtime, BackendRef<Sqlite>) {
         .await
         .unwrap();
     let bank = runtime.backend::<Sqlite>("bank").unwrap();
-    bank.ask(Execute::new("CREATE TABLE account (id INTEGER PRIMARY KEY, cents INTEGER CHECK (cents >= 0))")).await.unwrap();
+    bank.ask(Execute::new("CREATE TABLE account (id INTEGER PRIMARY KEY, cents INTEGER CHECK (cents >= 0))"))
+        .await
+        .unwrap();
     bank.ask(Execute::new("INSERT INTO account VALUES (1, 100), (2, 0)")).await.unwrap();
     (runtime, bank)
 }
@@ -86,7 +88,8 @@ async fn what_cannot_be_one_transaction_is_refused_and_names_who_is_in_the_way()
 #[tokio::test]
 async fn results_of_sql_flow_into_later_statements() {
     let (runtime, bank) = bank().await;
-    let find = BatchItem::new("bank", "query", json!({"sql": "SELECT id FROM account WHERE cents = 0"})).id("poor");
+    let find =
+        BatchItem::new("bank", "query", json!({"sql": "SELECT id FROM account WHERE cents = 0"})).id("poor");
     let sql = "UPDATE account SET cents = 5 WHERE id = ?";
     let id = json!({"type": "ref", "value": "#/poor/rows/0/0"});
     let give = BatchItem::new("bank", "execute", json!({"sql": sql, "params": [id]}));

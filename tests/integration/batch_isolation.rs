@@ -2,11 +2,7 @@
 
 use std::time::Duration;
 
-use backstop::{
-    Batch, BatchItem, Order, Runtime,
-    core::error::Executed,
-    orchestrator::Outcome,
-};
+use backstop::{Batch, BatchItem, Order, Runtime, core::error::Executed, orchestrator::Outcome};
 use serde_json::json;
 
 use crate::fake::{Fake, FakeOptions, World, end, policy};
@@ -41,7 +37,18 @@ async fn every_kind_of_end_stays_with_its_own_operation() {
         report.results.iter().map(|item| item.error().map_or("ok", |error| error.code())).collect();
     assert_eq!(
         codes,
-        ["ok", "panicked", "panicked", "refused", "refused", "circuit_open", "unknown_backend", "invalid", "timeout", "ok"]
+        [
+            "ok",
+            "panicked",
+            "panicked",
+            "refused",
+            "refused",
+            "circuit_open",
+            "unknown_backend",
+            "invalid",
+            "timeout",
+            "ok"
+        ]
     );
     let executed: Vec<_> = report.results.iter().map(|item| item.executed()).collect();
     use Executed::{No, Unknown, Yes};

@@ -12,7 +12,8 @@ async fn settings_as_data_become_a_backend() {
     let connector = catalog::connector("sqlite", settings).unwrap();
     let runtime = Runtime::builder().connector("cache", connector, Policy::default()).start().await.unwrap();
     assert!(runtime.backend::<Sqlite>("cache").is_ok());
-    let answer = runtime.orchestrator().execute("cache", "query", json!({"sql": "SELECT 1 AS one"})).await.unwrap();
+    let answer =
+        runtime.orchestrator().execute("cache", "query", json!({"sql": "SELECT 1 AS one"})).await.unwrap();
     assert_eq!(answer["rows"], json!([["1"]]));
     let again = catalog::connector("sqlite", json!({"path": ":memory:", "readers": 3})).unwrap();
     runtime.replace_connector("cache", again).await.unwrap();

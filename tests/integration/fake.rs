@@ -186,9 +186,7 @@ impl Serve<Do> for Fake {
                 let _ = changes.wait_for(|seen| seen.released.contains(&message.label)).await;
                 Ok(json!(message.label))
             }
-            Act::Fail(executed) => {
-                Err(Failure::new(FailureKind::Refused, "planned").executed_is(*executed))
-            }
+            Act::Fail(executed) => Err(Failure::new(FailureKind::Refused, "planned").executed_is(*executed)),
             Act::Panic => panic!("planned"),
             Act::Recipe => Ok(json!(self.0.recipe)),
             Act::Thread => Ok(json!(format!("{:?}", std::thread::current().id()))),

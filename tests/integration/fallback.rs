@@ -32,7 +32,10 @@ async fn the_first_answer_ends_it_and_names_who_gave_it() {
     assert_eq!((answer.value, answer.by.as_str()), (2.into(), "replica"));
     assert_eq!(answer.earlier[0].backend(), "primary");
 
-    let none = Fallback::ask(&primary, Do::fail(Executed::No)).or(&replica, Do::fail(Executed::No)).await.unwrap_err();
+    let none = Fallback::ask(&primary, Do::fail(Executed::No))
+        .or(&replica, Do::fail(Executed::No))
+        .await
+        .unwrap_err();
     assert_eq!((none.ended, none.errors.len(), none.executed()), (Ended::Exhausted, 2, Executed::No));
     end(runtime).await;
 }
@@ -48,16 +51,22 @@ async fn a_write_whose_execution_is_unknown_goes_nowhere_else_unless_the_caller_
         assert_eq!(none.untried, ["replica"]);
         let none = Fallback::ask(&primary, doubtful()).or_value(|| 0.into()).await.unwrap_err();
         assert_eq!(none.ended, Ended::InDoubt, "a value must not hide a write in doubt");
-        let answer = Fallback::ask(&primary, doubtful()).or(&replica, Do::reply(2)).even_if_unknown().await.unwrap();
+        let answer =
+            Fallback::ask(&primary, doubtful()).or(&replica, Do::reply(2)).even_if_unknown().await.unwrap();
         assert_eq!(answer.by, "replica");
     }
     let done = Do::fail(Executed::Yes);
     let none = Fallback::ask(&primary, done).or(&replica, Do::reply(2)).even_if_unknown().await.unwrap_err();
-    assert_eq!((none.ended, none.executed()), (Ended::InDoubt, Executed::Yes), "what was done is never done again");
+    assert_eq!(
+        (none.ended, none.executed()),
+        (Ended::InDoubt, Executed::Yes),
+        "what was done is never done again"
+    );
 
     let read = Do::fail(Executed::Unknown).of(Class::Read);
     assert_eq!(Fallback::ask(&primary, read).or(&replica, Do::reply(2)).await.unwrap().by, "replica");
-    let same = Fallback::ask(&primary, Do::fail(Executed::Unknown).of(Class::Idempotent)).or(&primary, Do::reply(3));
+    let same =
+        Fallback::ask(&primary, Do::fail(Executed::Unknown).of(Class::Idempotent)).or(&primary, Do::reply(3));
     assert_eq!(same.await.unwrap().value, 3, "its own backend may see an idempotent write again");
     end(runtime).await;
 }
@@ -67,7 +76,8 @@ async fn one_deadline_is_shared_so_that_a_hanging_primary_leaves_time_for_the_re
     let world = World::new();
     let (runtime, primary, replica) = two(&world).await;
     let hang = || Do::hold("never").of(Class::Read);
-    let fallback = Fallback::ask(&primary, hang()).or(&replica, Do::reply(2)).within(Duration::from_millis(200));
+    let fallback =
+        Fallback::ask(&primary, hang()).or(&replica, Do::reply(2)).within(Duration::from_millis(200));
     let answer = fallback.await.unwrap();
     assert_eq!((answer.by.as_str(), answer.earlier[0].code()), ("replica", "timeout"));
     assert!(answer.elapsed >= Duration::from_millis(95) && answer.elapsed < Duration::from_secs(2));
@@ -87,7 +97,9 @@ async fn the_caller_decides_after_which_errors_to_go_on() {
     let world = World::new();
     let (runtime, primary, replica) = two(&world).await;
     let only = |code: &'static str| {
-        Fallback::ask(&primary, Do::fail(Executed::No)).or(&replica, Do::reply(2)).only_when(move |error| error.code() == code)
+        Fallback::ask(&primary, Do::fail(Executed::No))
+            .or(&replica, Do::reply(2))
+            .only_when(move |error| error.code() == code)
     };
     assert_eq!(only("refused").await.unwrap().by, "replica");
     assert_eq!(only("unavailable").await.unwrap_err().ended, Ended::Declined);
@@ -100,7 +112,10 @@ async fn an_open_breaker_falls_through_at_once_and_asks_by_name_take_part() {
     let (runtime, primary, _) = two(&world).await;
     primary.order(backstop::Order::Trip { reason: "test".into(), open_for: None }).await.unwrap();
     let by_name = runtime.orchestrator().execute("replica", "reply", serde_json::json!({"value": 4}));
-    let answer = Fallback::ask(&primary, Do::reply(1)).or_member("replica", Class::Read, by_name.boxed_ask()).await.unwrap();
+    let answer = Fallback::ask(&primary, Do::reply(1))
+        .or_member("replica", Class::Read, by_name.boxed_ask())
+        .await
+        .unwrap();
     assert_eq!((answer.value, answer.earlier[0].code()), (4.into(), "circuit_open"));
     end(runtime).await;
 }

@@ -67,7 +67,12 @@ async fn the_first_answer_wins_and_the_losers_are_cancelled() {
     let world = World::new();
     let runtime = one(&world, "b").await;
     let b = runtime.backend::<Fake>("b").unwrap();
-    let asks = vec![b.ask(Do::hold("a")), b.ask(Do::fail(Executed::No)), b.ask(Do::hold("win")), b.ask(Do::hold("c"))];
+    let asks = vec![
+        b.ask(Do::hold("a")),
+        b.ask(Do::fail(Executed::No)),
+        b.ask(Do::hold("win")),
+        b.ask(Do::hold("c")),
+    ];
     let outside = world.clone();
     let releasing = async move {
         outside.until(|seen| seen.begun.len() == 4 && seen.done.len() == 1).await;
@@ -89,7 +94,12 @@ async fn at_least_n_ends_with_the_nth_answer_and_cancels_the_rest() {
     let world = World::new();
     let runtime = one(&world, "b").await;
     let b = runtime.backend::<Fake>("b").unwrap();
-    let asks = vec![b.ask(Do::hold("never")), b.ask(Do::reply(1)), b.ask(Do::fail(Executed::No)), b.ask(Do::reply(2))];
+    let asks = vec![
+        b.ask(Do::hold("never")),
+        b.ask(Do::reply(1)),
+        b.ask(Do::fail(Executed::No)),
+        b.ask(Do::reply(2)),
+    ];
     let gathered = Gather::all(asks).at_least(2).await.unwrap();
     assert_eq!(gathered.answers().map(|(position, _)| position).collect::<Vec<_>>(), [1, 3]);
     assert!(matches!(gathered.slots()[0].fate, Fate::Cancelled));
@@ -151,9 +161,15 @@ async fn within_limits_every_member_and_says_what_was_executed() {
     assert_eq!(fast.unwrap(), 2);
 
     let short = b.ask(Do::hold("never")).within(Duration::from_millis(10)).boxed_ask();
-    let timed = Gather::all(vec![short, b.ask(Do::reply(1)).boxed_ask()]).within(Duration::from_secs(5)).timed().await;
+    let timed = Gather::all(vec![short, b.ask(Do::reply(1)).boxed_ask()])
+        .within(Duration::from_secs(5))
+        .timed()
+        .await;
     assert!(matches!(&timed.slots()[0].fate, Fate::Failed(error) if error.code() == "timeout"));
-    assert!(timed.slots()[0].elapsed >= Duration::from_millis(10) && timed.slots()[0].elapsed < Duration::from_secs(4));
+    assert!(
+        timed.slots()[0].elapsed >= Duration::from_millis(10)
+            && timed.slots()[0].elapsed < Duration::from_secs(4)
+    );
     end(runtime).await;
 }
 

@@ -3,6 +3,7 @@
 use std::{
     collections::BTreeMap,
     fmt,
+    rc::Rc,
     sync::{
         Arc, OnceLock,
         atomic::{AtomicBool, AtomicU64, Ordering::{AcqRel, Acquire, Relaxed, Release}},
@@ -29,7 +30,7 @@ use crate::{
     host,
     lane::{Core, Gauge, InFlightCall, Inspect, Lane, can_host},
     placement::Placement,
-    slots::{self, Slot, SlotKey},
+    slots::{self, At, Slot, SlotKey},
 };
 
 /// Builds an instance on the thread it is called on.
@@ -177,9 +178,9 @@ impl<B: Backend> Hub<B> {
             Placement::Dedicated => false,
         };
         let slot = if own_thread && self.has_room() {
-            Slot { addr: self.start_here()?, remote: false }
+            self.start_here()?
         } else {
-            Slot { addr: self.neighbour(own_thread)?, remote: true }
+            Slot { addr: self.neighbour(own_thread)?, at: At::Elsewhere }
         };
         slots::put(key, slot);
         Ok(())
@@ -244,13 +245,14 @@ impl<B: Backend> Hub<B> {
         Ok((usize::MAX, home))
     }
 
-    fn start_here(self: &Arc<Self>) -> Result<Addr<Lane<B>>, RejectionReason> {
+    fn start_here(self: &Arc<Self>) -> Result<Slot<B>, RejectionReason> {
         let (tx, rx) = channel(0);
         let addr = Addr::new(tx);
         let core = self.enter(&mut self.lanes.lock(), addr.clone(), LaneThread::Caller);
-        let turn = host::Turn::default();
-        host::start_on(Lane::new(core(), turn.clone()), turn, rx);
-        Ok(addr)
+        let (core, turn) = (core(), host::Turn::default());
+        let at = At::Here(Rc::downgrade(&core));
+        host::start_on(Lane::new(core, turn.clone()), turn, rx);
+        Ok(Slot { addr, at })
     }
 
     /// Adds a lane to the list; the returned function builds its core on the lane's own thread.
@@ -259,7 +261,7 @@ impl<B: Backend> Hub<B> {
         lanes: &mut Vec<LaneEntry<B>>,
         addr: Addr<Lane<B>>,
         thread: LaneThread,
-    ) -> impl FnOnce() -> std::rc::Rc<Core<B>> + Send + use<B> {
+    ) -> impl FnOnce() -> Rc<Core<B>> + Send + use<B> {
         let number = self.next_lane.fetch_add(1, Relaxed);
         let (stats, gauge) = (Arc::<LaneStats>::default(), Arc::<Gauge>::default());
         lanes.push(LaneEntry { number, addr, thread, stats: Arc::clone(&stats), gauge: Arc::clone(&gauge) });

@@ -24,8 +24,10 @@ use backstop_core::{
 };
 use serde::Serialize;
 
-pub(crate) use self::core::{Core, Gauge, HEARTBEAT};
-use self::flight::Flight;
+pub(crate) use self::{
+    core::{Core, Gauge, HEARTBEAT},
+    flight::{Launched, launch},
+};
 use crate::host::Turn;
 
 /// A lane hands the thread on after so many messages, so that other tasks of the thread get their turn.
@@ -149,7 +151,10 @@ where
         if self.call.progress.as_ref().is_some_and(|progress| !progress.take()) {
             return;
         }
-        Flight::launch(self.core, self.call, reply);
+        match launch(self.core, self.call) {
+            Launched::Ready(result) => drop(reply.send(result)),
+            Launched::Waiting(waiting) => waiting.answer_to(reply),
+        }
     }
 }
 

@@ -3,13 +3,15 @@
 use std::{
     fmt,
     future::Future,
+    mem,
     pin::Pin,
+    rc::Rc,
     sync::Arc,
-    task::{Context as Cx, Poll},
+    task::{Context as Cx, Poll, ready},
     time::Duration,
 };
 
-use actix::dev::Request;
+use actix::{Addr, dev::Request};
 use backstop_core::{
     backend::{Backend, Serve},
     call::{Deadline, OpId},
@@ -21,13 +23,13 @@ use backstop_core::{
     policy::circuit_breaker::BreakerState,
     snapshot::PoolSnapshot,
 };
-use pin_project_lite::pin_project;
+use tokio::{sync::oneshot, task::coop::poll_proceed};
 
 use crate::{
     control::{Order, OrderError},
     hub::{BackendSnapshot, Hub},
-    lane::{Call, CancelCall, InFlightCall, Lane, Progress},
-    slots::{self, Slot, SlotKey},
+    lane::{Call, CancelCall, Core, InFlightCall, Lane, Launched, Progress, launch},
+    slots::{self, At, Slot, SlotKey},
 };
 
 /// Time beyond its deadline after which a caller on another thread stops waiting for the lane.
@@ -75,7 +77,7 @@ impl<B: Backend> BackendRef<B> {
             timeout: None,
             class: None,
             client: None,
-            step: Step::Prepared { message: Some(message) },
+            step: Step::Prepared(message),
         }
     }
 
@@ -194,54 +196,59 @@ pub enum BlockingError {
     Call(CallError),
 }
 
-pin_project! {
-    /// One message on its way: a future that resolves to the reply or to a [`CallError`].
-    ///
-    /// It is lazy: nothing happens before the first poll, which also picks the lane of that thread. It must
-    /// be polled inside a tokio runtime with its timer enabled.
-    ///
-    /// # Cancel safety
-    /// Dropping it cancels the call: a queued one is dropped, one under way is cancelled where its driver can.
-    #[must_use = "an ask does nothing until it is awaited"]
-    pub struct Ask<B: Backend, M: Message> where B: Serve<M> {
-        hub: Arc<Hub<B>>,
-        logical: u32,
-        timeout: Option<Duration>,
-        class: Option<Class>,
-        client: Option<Arc<str>>,
-        #[pin]
-        step: Step<B, M>,
-    }
+/// One message on its way: a future that resolves to the reply or to a [`CallError`].
+///
+/// It is lazy: nothing happens before the first poll, which also picks the lane of that thread. It must be
+/// polled inside a tokio runtime with its timer enabled.
+///
+/// # Cancel safety
+/// Dropping it cancels the call: a queued one is dropped, one under way is cancelled where its driver can.
+#[must_use = "an ask does nothing until it is awaited"]
+pub struct Ask<B: Backend, M: Message>
+where
+    B: Serve<M>,
+{
+    hub: Arc<Hub<B>>,
+    logical: u32,
+    timeout: Option<Duration>,
+    class: Option<Class>,
+    client: Option<Arc<str>>,
+    step: Step<B, M>,
 }
 
-pin_project! {
-    #[project = StepView]
-    enum Step<B: Backend, M: Message> where B: Serve<M> {
-        Prepared { message: Option<M> },
-        Sent { #[pin] request: Request<Lane<B>, Call<M>> },
-        Remote { remote: Pin<Box<Remote<B, M>>> },
-        Done,
-    }
+// Nothing inside is pinned in place: what needs a fixed address is boxed.
+impl<B: Serve<M>, M: Message> Unpin for Ask<B, M> {}
+
+type Answer<M> = Result<<M as Message>::Reply, CallError>;
+
+enum Step<B: Backend, M: Message>
+where
+    B: Serve<M>,
+{
+    Prepared(M),
+    /// With the lane of this thread.
+    Here(oneshot::Receiver<Answer<M>>),
+    /// With a lane on another thread.
+    Elsewhere(Box<Remote<B, M>>),
+    Done,
 }
 
-pin_project! {
-    /// A call to a lane on another thread, which may be blocked: the caller watches the deadline itself.
-    struct Remote<B: Backend, M: Message> where B: Serve<M> {
-        #[pin]
-        request: Request<Lane<B>, Call<M>>,
-        #[pin]
-        late: tokio::time::Sleep,
-        progress: Arc<Progress>,
-    }
+/// A call to a lane on another thread, which may be blocked: the caller watches the deadline itself.
+struct Remote<B: Backend, M: Message>
+where
+    B: Serve<M>,
+{
+    request: Pin<Box<Request<Lane<B>, Call<M>>>>,
+    late: Pin<Box<tokio::time::Sleep>>,
+    progress: Arc<Progress>,
 }
 
 impl<B: Serve<M>, M: Message> Remote<B, M> {
-    fn poll(self: Pin<&mut Self>, cx: &mut Cx<'_>, hub: &Hub<B>) -> Poll<Result<M::Reply, CallError>> {
-        let this = self.project();
-        if let Poll::Ready(answer) = this.request.poll(cx) {
+    fn poll(&mut self, cx: &mut Cx<'_>, hub: &Hub<B>) -> Poll<Answer<M>> {
+        if let Poll::Ready(answer) = self.request.as_mut().poll(cx) {
             return Poll::Ready(answer.unwrap_or_else(|_| Err(lane_gone(hub))));
         }
-        this.late.poll(cx).map(|()| Err(lane_late(hub, this.progress.withdraw())))
+        self.late.as_mut().poll(cx).map(|()| Err(lane_late(hub, self.progress.withdraw())))
     }
 }
 
@@ -271,100 +278,106 @@ impl<B: Serve<M>, M: Message> Ask<B, M> {
     }
 }
 
-impl<B: Serve<M>, M: Message> Future for Ask<B, M> {
-    type Output = Result<M::Reply, CallError>;
-
-    fn poll(self: Pin<&mut Self>, cx: &mut Cx<'_>) -> Poll<Self::Output> {
-        let mut this = self.project();
-        loop {
-            match this.step.as_mut().project() {
-                StepView::Prepared { message } => {
-                    let Some(message) = message.take() else { return Poll::Ready(Err(finished(this.hub))) };
-                    let prepared = Prepared {
-                        hub: this.hub,
-                        logical: *this.logical,
-                        timeout: *this.timeout,
-                        class: *this.class,
-                        client: this.client.take(),
-                    };
-                    match prepared.send(message) {
-                        Ok(step) => this.step.set(step),
-                        Err(answer) => {
-                            this.step.set(Step::Done);
-                            return Poll::Ready(answer);
-                        }
-                    }
-                }
-                StepView::Sent { request } => {
-                    let Poll::Ready(answer) = request.poll(cx) else { return Poll::Pending };
-                    this.step.set(Step::Done);
-                    return Poll::Ready(answer.unwrap_or_else(|_| Err(lane_gone(this.hub))));
-                }
-                StepView::Remote { remote } => {
-                    let answer = std::task::ready!(remote.as_mut().poll(cx, this.hub));
-                    this.step.set(Step::Done);
-                    return Poll::Ready(answer);
-                }
-                StepView::Done => return Poll::Ready(Err(finished(this.hub))),
-            }
-        }
+impl<B: Serve<M>, M: Message> fmt::Debug for Ask<B, M> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Ask").field("backend", &self.backend()).field("message", &M::NAME).finish_non_exhaustive()
     }
 }
 
-/// What an ask knows before it is sent.
-struct Prepared<'a, B: Backend> {
-    hub: &'a Arc<Hub<B>>,
-    logical: u32,
-    timeout: Option<Duration>,
-    class: Option<Class>,
-    client: Option<Arc<str>>,
+impl<B: Serve<M>, M: Message> Future for Ask<B, M> {
+    type Output = Answer<M>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Cx<'_>) -> Poll<Self::Output> {
+        let this = &mut *self;
+        if matches!(this.step, Step::Prepared(_)) {
+            // Counted like any other progress, so that a loop of answers that are ready lets other tasks run.
+            let progress = ready!(poll_proceed(cx));
+            progress.made_progress();
+            if let Some(answer) = this.send() {
+                return Poll::Ready(answer);
+            }
+        }
+        let answer = match &mut this.step {
+            Step::Here(answer) => {
+                let answer = ready!(Pin::new(answer).poll(cx));
+                answer.unwrap_or_else(|_| Err(lane_gone(&this.hub)))
+            }
+            Step::Elsewhere(remote) => ready!(remote.poll(cx, &this.hub)),
+            Step::Prepared(_) | Step::Done => Err(finished(&this.hub)),
+        };
+        this.step = Step::Done;
+        Poll::Ready(answer)
+    }
 }
 
-impl<B: Backend> Prepared<'_, B> {
-    /// Sends the message to the lane at hand; `Err` holds an answer that is known at once.
-    fn send<M>(self, message: M) -> Result<Step<B, M>, Result<M::Reply, CallError>>
-    where
-        B: Serve<M>,
-        M: Message,
-    {
+impl<B: Serve<M>, M: Message> Ask<B, M> {
+    /// Sends the message to the lane at hand; returns an answer that is known at once.
+    fn send(&mut self) -> Option<Answer<M>> {
+        let Step::Prepared(message) = mem::replace(&mut self.step, Step::Done) else { return None };
         let guard = &self.hub.guard;
         let ticket = match guard.admit() {
             Ok(ticket) => ticket,
             Err(rejection) => {
-                let known = matches!(rejection.reason(), RejectionReason::CircuitOpen(_));
-                let cached = known.then(|| guard.cached(&message)).flatten();
-                return Err(cached.ok_or_else(|| rejection.into()));
+                let open = matches!(rejection.reason(), RejectionReason::CircuitOpen(_));
+                let cached = open.then(|| guard.cached(&message)).flatten();
+                return Some(cached.ok_or_else(|| rejection.into()));
             }
         };
         let started = clock::now();
         let deadline = guard.deadline(self.timeout, started);
         let class = self.class.unwrap_or_else(|| message.class());
-        let (op, client) = (OpId::next(), self.client);
-        let mut call = Some(Call { message, class, op, deadline, started, client, ticket, progress: None });
-        let mut send = |slot: &Slot<B>| call.take().map(|call| dispatch(slot, call, deadline));
-        let key = SlotKey { hub: self.hub.id, logical: self.logical };
-        if let Some(step) = slots::with(key, &mut send).flatten() {
-            return Ok(step);
+        let (op, client) = (OpId::next(), self.client.take());
+        let call = Call { message, class, op, deadline, started, client, ticket, progress: None };
+        match find(&self.hub, self.logical) {
+            Err(reason) => Some(Err(guard.reject(reason).into())),
+            // No slot is borrowed here, so the backend's own code may ask other backends.
+            Ok(Found::Here(core)) => match launch(core, call) {
+                Launched::Ready(answer) => Some(answer),
+                Launched::Waiting(waiting) => {
+                    let (reply, answer) = oneshot::channel();
+                    waiting.answer_to(reply);
+                    self.step = Step::Here(answer);
+                    None
+                }
+            },
+            Ok(Found::Elsewhere(lane)) => {
+                self.step = Step::Elsewhere(Box::new(post(&lane, call, deadline)));
+                None
+            }
         }
-        let found = self.hub.find_lane(key).map_err(|reason| Err(guard.reject(reason).into()));
-        found?;
-        let sent = slots::with(key, send).flatten();
-        sent.ok_or_else(|| Err(guard.reject(RejectionReason::Stopped).into()))
     }
 }
 
-fn dispatch<B, M>(slot: &Slot<B>, mut call: Call<M>, deadline: Deadline) -> Step<B, M>
+/// The lane that a call goes to.
+enum Found<B: Backend> {
+    Here(Rc<Core<B>>),
+    Elsewhere(Addr<Lane<B>>),
+}
+
+/// Finds the lane at hand, or starts one.
+fn find<B: Backend>(hub: &Arc<Hub<B>>, logical: u32) -> Result<Found<B>, RejectionReason> {
+    let key = SlotKey { hub: hub.id, logical };
+    let look = |slot: &Slot<B>| match &slot.at {
+        At::Here(core) => core.upgrade().map(Found::Here),
+        At::Elsewhere => Some(Found::Elsewhere(slot.addr.clone())),
+    };
+    if let Some(found) = slots::with(key, look).flatten() {
+        return Ok(found);
+    }
+    hub.find_lane(key)?;
+    slots::with(key, look).flatten().ok_or(RejectionReason::Stopped)
+}
+
+/// Puts a call into the mailbox of a lane on another thread.
+fn post<B, M>(lane: &Addr<Lane<B>>, mut call: Call<M>, deadline: Deadline) -> Remote<B, M>
 where
     B: Serve<M>,
     M: Message,
 {
-    if !slot.remote {
-        return Step::Sent { request: slot.addr.send(call) };
-    }
     let progress = Arc::<Progress>::default();
     call.progress = Some(Arc::clone(&progress));
-    let late = tokio::time::sleep_until(deadline.instant() + GRACE);
-    Step::Remote { remote: Box::pin(Remote { request: slot.addr.send(call), late, progress }) }
+    let late = Box::pin(tokio::time::sleep_until(deadline.instant() + GRACE));
+    Remote { request: Box::pin(lane.send(call)), late, progress }
 }
 
 /// The lane ended with the call still in its mailbox, so nothing was sent.

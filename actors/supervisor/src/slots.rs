@@ -1,11 +1,11 @@
 //! The thread's own table of lanes: how a call finds the lane at hand without a lock.
 
-use std::{any::Any, cell::RefCell};
+use std::{any::Any, cell::RefCell, rc::Weak};
 
 use actix::Addr;
 use backstop_core::backend::Backend;
 
-use crate::lane::Lane;
+use crate::lane::{Core, Lane};
 
 /// Names a lane of a backend on this thread; hub ids are never used twice.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -18,8 +18,15 @@ pub(crate) struct SlotKey {
 /// A lane that this thread uses.
 pub(crate) struct Slot<B: Backend> {
     pub(crate) addr: Addr<Lane<B>>,
-    /// Whether the lane runs on another thread.
-    pub(crate) remote: bool,
+    pub(crate) at: At<B>,
+}
+
+/// Where the lane of a slot runs.
+pub(crate) enum At<B: Backend> {
+    /// On this thread, so that a call enters it without its mailbox.
+    Here(Weak<Core<B>>),
+    /// On another one.
+    Elsewhere,
 }
 
 thread_local! {

@@ -20,8 +20,9 @@ pub(super) fn faults_bit(evidence: &Evidence<'_>) -> Check {
         } else if kind.must_bite() && episode.messages_hit == 0 {
             wrong.add(|| format!("{name} {}: no message noticed", kind.name()));
         }
-        let opened = || evidence.chronicle.transitions_to(kind.role(), "open", episode.began_ms);
-        if kind == FaultKind::Dies && opened() == 0 {
+        let ended = episode.ended_ms.unwrap_or(u64::MAX);
+        let refused = || evidence.chronicle.was_open_between(kind.role(), episode.began_ms, ended);
+        if kind == FaultKind::Dies && !refused() {
             wrong.add(|| format!("{name} died and its breaker did not open"));
         }
         if kind == FaultKind::Panics && evidence.chronicle.restarts(kind.role()) == 0 {

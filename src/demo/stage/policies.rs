@@ -1,7 +1,5 @@
 //! The policies of the demo's backends: the defaults, with times scaled to the length of the run.
 
-use std::time::Duration;
-
 use backstop_core::policy::{
     Policy, ProbePolicy, backoff::BackoffPolicy, circuit_breaker::BreakerPolicy, restart::RestartPolicy,
     retry::RetryPolicy, window::WindowPolicy,
@@ -38,11 +36,12 @@ pub(super) fn of(role: Role, options: &Options) -> Policy {
 
 fn breaker(options: &Options) -> BreakerPolicy {
     let beat = options.beat();
-    let length = (options.duration / 6).clamp(Duration::from_secs(1), Duration::from_secs(10));
+    // short enough that a slow spell fills it
+    let length = options.call_timeout() * 8 / 10;
     BreakerPolicy {
         window: WindowPolicy::Time { length, buckets: 10 },
         minimum_calls: 10,
-        slow_after: options.call_timeout() * 3 / 10,
+        slow_after: options.call_timeout() / 2,
         open_for: beat,
         open_max: beat * 4,
         open_decay: beat * 4,
@@ -74,6 +73,8 @@ fn restart(options: &Options) -> RestartPolicy {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
     use crate::demo::options::{LONGEST, SHORTEST};
 

@@ -15,8 +15,8 @@ use crate::demo::{Role, fate::Fates, report::latency, stage::Stage};
 /// Samples over which rates and percentiles are taken: two seconds at four a second.
 const SAMPLES: usize = 8;
 
-/// Events that a scene carries; a small terminal shows fewer.
-const EVENTS: usize = 16;
+/// Events that a scene carries, all of a quarter of a second; a terminal shows fewer.
+const EVENTS: usize = 64;
 
 /// Remembers the last samples of each backend.
 #[derive(Debug, Default)]

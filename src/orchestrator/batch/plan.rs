@@ -110,7 +110,10 @@ fn one_transaction(nodes: &[Node]) -> Result<(), BatchError> {
         if ids.is_empty() { Ok(()) } else { Err(BatchError::NotAtomic { ids, reason }) }
     };
     let backend = &first.item.backend;
-    refuse(&|node| node.item.backend != *backend, format!("all operations must be on one backend, here `{backend}`"))?;
+    refuse(
+        &|node| node.item.backend != *backend,
+        format!("all operations must be on one backend, here `{backend}`"),
+    )?;
     refuse(&|node| node.refers, "a transaction has no results to refer to before it ends".into())?;
     refuse(&|node| node.item.timeout.is_some(), "a transaction has one timeout; set it on the batch".into())
 }

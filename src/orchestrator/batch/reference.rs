@@ -71,9 +71,11 @@ impl<'a, F: Fn(&str) -> Option<&'a Value>> Resolver<'a, F> {
         }
         let inner = depth.saturating_sub(1);
         match value {
-            Value::Array(values) => {
-                values.into_iter().map(|value| self.resolve(value, inner)).collect::<Result<_, _>>().map(Value::Array)
-            }
+            Value::Array(values) => values
+                .into_iter()
+                .map(|value| self.resolve(value, inner))
+                .collect::<Result<_, _>>()
+                .map(Value::Array),
             Value::Object(values) => {
                 let resolved = values.into_iter().map(|(key, value)| Ok((key, self.resolve(value, inner)?)));
                 resolved.collect::<Result<_, String>>().map(Value::Object)
@@ -151,7 +153,8 @@ mod tests {
 
     #[test]
     fn ids_are_collected_and_depth_is_bounded() {
-        let arguments = json!({"a": [{"type": "ref", "value": "#/x/rows"}], "b": {"type": "ref", "value": "#/y"}});
+        let arguments =
+            json!({"a": [{"type": "ref", "value": "#/x/rows"}], "b": {"type": "ref", "value": "#/y"}});
         let mut ids = Vec::new();
         assert_eq!(collect(&arguments, 2, &mut ids), Ok(()));
         ids.sort();

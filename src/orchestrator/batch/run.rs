@@ -110,7 +110,8 @@ impl Progress {
         let (backend, operation, timeout) = (item.backend.clone(), item.operation.clone(), item.timeout);
         async move {
             let started = clock::now();
-            let result = call::by_deadline(directory, &backend, &operation, arguments, timeout, deadline).await;
+            let result =
+                call::by_deadline(directory, &backend, &operation, arguments, timeout, deadline).await;
             (at, result, clock::now().saturating_duration_since(started))
         }
     }
@@ -180,12 +181,15 @@ async fn atomic(
 ) -> Result<Vec<ItemReport>, BatchError> {
     let Some(first) = nodes.first() else { return Ok(Vec::new()) };
     let backend = directory.named(&first.item.backend)?;
-    let list = nodes.iter_mut().map(|node| (node.item.operation.clone(), std::mem::take(&mut node.item.arguments)));
+    let list =
+        nodes.iter_mut().map(|node| (node.item.operation.clone(), std::mem::take(&mut node.item.arguments)));
     let started = clock::now();
     let result = call::contained(&*backend, |backend| backend.atomic(list.collect(), timeout)).await;
     let elapsed = clock::now().saturating_duration_since(started);
     let count = nodes.len();
-    let ends = match result.and_then(|reply| split(reply, count).map_err(|failure| backend.guard().stamped(failure).into())) {
+    let ends = match result
+        .and_then(|reply| split(reply, count).map_err(|failure| backend.guard().stamped(failure).into()))
+    {
         Ok(values) => values.into_iter().map(End::Ok).collect(),
         Err(CallError::Rejected(rejection)) if matches!(rejection.reason(), RejectionReason::Invalid(_)) => {
             let ids = nodes.into_iter().map(|node| node.id).collect();

@@ -1,17 +1,9 @@
 //! Lists of equal asks: all of them, at least some, or the first answer.
 
-use std::{
-    fmt,
-    future::IntoFuture,
-    time::Duration,
-};
+use std::{fmt, future::IntoFuture, time::Duration};
 
 use backstop_core::{clock, error::CallError};
-use futures_util::{
-    StreamExt,
-    future::BoxFuture,
-    stream::FuturesUnordered,
-};
+use futures_util::{StreamExt, future::BoxFuture, stream::FuturesUnordered};
 
 use super::{Member, contained, set::limited};
 
@@ -221,7 +213,11 @@ async fn at_least<F: Member>(
     }
     let (mut answered, mut failed) = (0, 0);
     let gathered = race(members, within, |ok| {
-        if ok { answered += 1 } else { failed += 1 }
+        if ok {
+            answered += 1
+        } else {
+            failed += 1
+        }
         answered >= needed || failed > spare
     })
     .await;

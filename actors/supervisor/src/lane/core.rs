@@ -367,10 +367,10 @@ impl<B: Backend> Core<B> {
         let instance = using.get();
         let call = CallContext::new(OpId::next(), deadline);
         let result = self.hub.guard.probe(&instance.backend, &call).await;
-        if let Err(error) = &result {
-            if guard::is_crash(error) {
-                self.crashed(instance, error.as_failure().map_or("", Failure::message));
-            }
+        if let Err(error) = &result
+            && guard::is_crash(error)
+        {
+            self.crashed(instance, error.as_failure().map_or("", Failure::message));
         }
         result
     }

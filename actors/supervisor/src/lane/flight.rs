@@ -1,7 +1,7 @@
 //! One call at work on a lane.
 //!
-//! The first poll runs inline, in the handler: what is ready needs no task and no timer. Whatever waits
-//! becomes a task of its own; futures kept in an actor's own list would cost quadratic wake-ups.
+//! The first poll runs inline, where the call arrives: what is ready needs no task and no timer. Whatever
+//! waits becomes a task of its own; futures kept in an actor's own list would cost quadratic wake-ups.
 
 use std::{
     future::Future,
@@ -24,35 +24,53 @@ use backstop_core::{
 
 use super::{Call, Core, instance::InUse};
 
-pub(super) struct Flight<B: Backend, R> {
+/// A call after its first poll.
+pub(crate) enum Launched<B: Backend, R> {
+    /// It has its end.
+    Ready(Result<R, CallError>),
+    /// It goes on once it knows whom to answer.
+    Waiting(Waiting<B, R>),
+}
+
+/// A call that waits for its backend and has no task yet; dropped, it is cancelled.
+pub(crate) struct Waiting<B: Backend, R>(Flight<B, R>);
+
+impl<B: Backend, R: Send + 'static> Waiting<B, R> {
+    /// Leaves the call to a task that answers `reply`.
+    pub(crate) fn answer_to(mut self, reply: OneshotSender<Result<R, CallError>>) {
+        self.0.reply = Some(reply);
+        tokio::task::spawn_local(self.0);
+    }
+}
+
+struct Flight<B: Backend, R> {
     core: Rc<Core<B>>,
     work: Option<LocalBoxFuture<'static, Result<R, CallError>>>,
     reply: Option<OneshotSender<Result<R, CallError>>>,
     key: usize,
 }
 
-impl<B: Backend, R: Send + 'static> Flight<B, R> {
-    /// Starts a call: answers it now if it is ready, or leaves it to a task.
-    pub(super) fn launch<M>(core: Rc<Core<B>>, call: Call<M>, reply: OneshotSender<Result<R, CallError>>)
-    where
-        B: Serve<M>,
-        M: Message<Reply = R>,
-    {
-        let (op, name, started) = (call.op, call.message.name(), call.started);
-        let mut work: LocalBoxFuture<'static, _> = Box::pin(serve(Rc::clone(&core), call));
-        match poll_contained(&core, &mut work, &mut Cx::from_waker(Waker::noop())) {
-            Poll::Ready(result) => {
-                let _ = reply.send(swapped::reply(&core, result));
-                drop_contained(&core, work);
-            }
-            Poll::Pending => {
-                let key = core.register(op, name, started);
-                let flight = Self { core, work: Some(work), reply: Some(reply), key };
-                tokio::task::spawn_local(flight);
-            }
+/// Starts a call on the lane of this thread.
+pub(crate) fn launch<B, M>(core: Rc<Core<B>>, call: Call<M>) -> Launched<B, M::Reply>
+where
+    B: Serve<M>,
+    M: Message,
+{
+    let (op, name, started) = (call.op, call.message.name(), call.started);
+    let mut work: LocalBoxFuture<'static, _> = Box::pin(serve(Rc::clone(&core), call));
+    match poll_contained(&core, &mut work, &mut Cx::from_waker(Waker::noop())) {
+        Poll::Ready(result) => {
+            drop_contained(&core, work);
+            Launched::Ready(swapped::reply(&core, result))
+        }
+        Poll::Pending => {
+            let key = core.register(op, name, started);
+            Launched::Waiting(Waiting(Flight { core, work: Some(work), reply: None, key }))
         }
     }
+}
 
+impl<B: Backend, R: Send + 'static> Flight<B, R> {
     fn answer(&mut self, result: Result<R, CallError>) {
         if let Some(reply) = self.reply.take() {
             // The caller may have gone away in this very moment; then nobody needs the answer.
@@ -74,11 +92,11 @@ impl<B: Backend, R: Send + 'static> Future for Flight<B, R> {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Cx<'_>) -> Poll<()> {
         let this = &mut *self;
-        if let Some(work) = this.work.as_mut() {
-            if let Poll::Ready(result) = poll_contained(&this.core, work, cx) {
-                this.answer(result);
-                return Poll::Ready(());
-            }
+        if let Some(work) = this.work.as_mut()
+            && let Poll::Ready(result) = poll_contained(&this.core, work, cx)
+        {
+            this.answer(result);
+            return Poll::Ready(());
         }
         if this.core.is_cancelled(this.key) {
             this.core.last_words.set(true);
@@ -148,6 +166,7 @@ mod swapped {
 /// Serves one call on the lane's instance; everything it holds is given back on drop.
 ///
 /// A block and no `async fn`, whose arguments would stand in the future twice.
+#[allow(clippy::manual_async_fn)]
 fn serve<B, M>(core: Rc<Core<B>>, call: Call<M>) -> impl Future<Output = Result<M::Reply, CallError>>
 where
     B: Serve<M>,

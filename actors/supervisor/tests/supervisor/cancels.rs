@@ -25,9 +25,8 @@ fn a_call_that_is_dropped_before_its_first_poll_never_was() {
 #[test]
 fn a_call_that_is_dropped_in_the_mailbox_never_reaches_the_backend() {
     sim::run(async {
-        let stage = Stage::new(Policy::default()).await;
-        assert!(stage.fake.ask(Do::echo(0)).await.is_ok());
-        let call = stage.fake.ask(Do::echo(1));
+        let stage = Stage::with_one_lane(Policy::default()).await;
+        let call = stage.fake.on_logical_lane(1).ask(Do::echo(1));
         assert!(call.now_or_never().is_none(), "sent to the lane, which had no turn yet");
         sim::settle().await;
         assert_eq!(stage.world.attempts(1), 0);
@@ -121,7 +120,10 @@ fn a_call_that_an_operator_cancels_ends_as_unknown_if_it_was_sent() {
         let op = stage.fake.in_flight().await[0].op;
         assert!(stage.fake.cancel(op).await);
         let error = call.await.unwrap().unwrap_err();
-        assert_eq!((error.code(), error.executed(), error.backend()), ("cancelled", Executed::Unknown, "fake"));
+        assert_eq!(
+            (error.code(), error.executed(), error.backend()),
+            ("cancelled", Executed::Unknown, "fake")
+        );
         assert!(!stage.fake.cancel(op).await, "it is gone");
         sim::settle().await;
         stage.assert_idle();

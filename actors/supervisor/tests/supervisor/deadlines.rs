@@ -41,7 +41,10 @@ fn a_call_that_was_never_sent_ends_as_not_executed() {
     sim::run(async {
         let stage = Stage::new(no_retries()).await;
         let error = stage.fake.ask(Do::step_of(1, unsent())).within(ms(100)).await.unwrap_err();
-        assert_eq!((error.code(), error.executed(), error.phase()), ("timeout", Executed::No, Phase::Connect));
+        assert_eq!(
+            (error.code(), error.executed(), error.phase()),
+            ("timeout", Executed::No, Phase::Connect)
+        );
         stage.assert_idle();
     });
 }
@@ -110,7 +113,8 @@ fn retries_and_their_delays_stay_inside_the_deadline() {
         let stage = Stage::new(Policy::default()).await;
         for nonce in 0..50 {
             let start = clock::now();
-            let down = backstop_core::error::Failure::unavailable("planned").counts_as(backstop_core::outcome::Outcome::NotCounted);
+            let down = backstop_core::error::Failure::unavailable("planned")
+                .counts_as(backstop_core::outcome::Outcome::NotCounted);
             let message = Do::step_of(nonce, Step { before: ms(40), sends: false, ..Step::fails(down) });
             assert!(stage.fake.ask(message).within(ms(100)).await.is_err());
             assert!(sim::millis_since(start) <= 150);

@@ -1,11 +1,6 @@
 //! An orderly end: intake stops, calls finish, the rest is given up by the deadline and reported.
 
-use backstop_core::{
-    call::Deadline,
-    clock,
-    error::Executed,
-    policy::Policy,
-};
+use backstop_core::{call::Deadline, clock, error::Executed, policy::Policy};
 use backstop_supervisor::Order;
 use backstop_testkit::{
     fake::{CloseEnd, ConnectEnd, Do, End, Fact, FakeOptions, Step, World},
@@ -20,7 +15,12 @@ fn a_drain_finishes_what_it_can_and_reports_what_it_gave_up() {
         let stage = Stage::new(Policy::default()).await;
         let quick = started(stage.fake.ask(Do::slow(1, secs(1)))).await;
         let sent = started(stage.fake.ask(Do::ends(2, End::Hang)).within(secs(60))).await;
-        let unsent = Step { sends: false, effect: backstop_testkit::fake::Effect::Never, end: End::Hang, ..Step::default() };
+        let unsent = Step {
+            sends: false,
+            effect: backstop_testkit::fake::Effect::Never,
+            end: End::Hang,
+            ..Step::default()
+        };
         let unsent = started(stage.fake.ask(Do::step_of(3, unsent)).within(secs(60))).await;
         let start = clock::now();
         let ending = {
@@ -56,10 +56,14 @@ fn backends_end_in_reverse_order_of_their_start() {
         assert!(report.is_clean());
         let names: Vec<_> = report.backends.iter().map(|backend| backend.name.as_str()).collect();
         assert_eq!(names, ["c", "b", "a"]);
-        let closed: Vec<_> = world.log().into_iter().filter_map(|(_, fact)| match fact {
-            Fact::Closed { instance } => Some(instance),
-            _ => None,
-        }).collect();
+        let closed: Vec<_> = world
+            .log()
+            .into_iter()
+            .filter_map(|(_, fact)| match fact {
+                Fact::Closed { instance } => Some(instance),
+                _ => None,
+            })
+            .collect();
         assert_eq!(closed, [3, 2, 1]);
     });
 }

@@ -51,7 +51,8 @@ fn a_refused_call_costs_no_time_and_no_lane() {
 fn a_concurrency_of_three_holds_over_all_lanes_and_nobody_starves() {
     sim::run(async {
         let stage = Stage::new(no_retries().concurrency(3)).await;
-        let calls = (0..200).map(|n| stage.fake.on_logical_lane(n % 4).ask(Do::slow(n.into(), ms(10))).within(secs(30)));
+        let calls = (0..200)
+            .map(|n| stage.fake.on_logical_lane(n % 4).ask(Do::slow(n.into(), ms(10))).within(secs(30)));
         assert!(join_all(calls).await.iter().all(Result::is_ok));
         assert_eq!(stage.world.take_active_max(), 3);
         stage.assert_idle();

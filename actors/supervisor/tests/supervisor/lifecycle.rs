@@ -50,7 +50,8 @@ fn a_removed_backend_is_drained_and_its_name_is_free_again() {
         assert_eq!((report.abandoned, report.stuck_lanes), (0, 0));
         assert_eq!(code(stage.fake.ask(Do::echo(2)).await), "stopped");
         assert!(stage.supervisor.remove("fake", Deadline::after(secs(1))).await.is_none());
-        let again = stage.supervisor.add("fake", FakeOptions::new(&World::new()), Policy::default()).await.unwrap();
+        let again =
+            stage.supervisor.add("fake", FakeOptions::new(&World::new()), Policy::default()).await.unwrap();
         assert!(again.ask(Do::echo(3)).await.is_ok());
         assert_eq!(code(stage.fake.ask(Do::echo(4)).await), "stopped", "the old reference stays at its end");
     });

@@ -14,6 +14,7 @@ mod restarts;
 mod retries;
 mod sharing;
 mod strategies;
+mod stress;
 mod stuck;
 mod support;
 mod threads;

@@ -116,7 +116,10 @@ fn settings_change_while_calls_are_under_way() {
         assert_eq!(stage.fake.guard().policy().intake, 5);
         let wrong = no_retries().intake(0);
         let refused = stage.fake.order(Order::Reconfigure(Box::new(wrong))).await.unwrap_err();
-        assert!(matches!(refused, OrderError::Config(_)) && refused.to_string().contains("intake"), "{refused}");
+        assert!(
+            matches!(refused, OrderError::Config(_)) && refused.to_string().contains("intake"),
+            "{refused}"
+        );
         assert_eq!(stage.fake.guard().policy().intake, 5, "nothing changed");
         stage.assert_idle();
     });

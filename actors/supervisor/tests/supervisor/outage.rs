@@ -1,11 +1,11 @@
 //! An outage is not a crash: it charges the breaker, never the restart limit.
 
+use backstop_core::call::Deadline;
 use backstop_core::{
     event::EventKind,
     policy::{Policy, circuit_breaker::BreakerState},
 };
 use backstop_supervisor::Order;
-use backstop_core::call::Deadline;
 use backstop_testkit::{
     fake::{Do, Fact, Mode},
     sim::{self, ms, secs},

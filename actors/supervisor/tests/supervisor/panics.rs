@@ -23,7 +23,10 @@ fn a_panic_fails_its_call_and_the_next_call_gets_a_new_instance() {
         let error = fake.ask(Do::ends(2, End::Panic)).await.unwrap_err();
         let failure = error.as_failure().unwrap();
         assert_eq!(failure.kind(), FailureKind::Panicked);
-        assert_eq!((failure.message(), failure.executed(), failure.backend()), ("planned", Executed::Unknown, "fake"));
+        assert_eq!(
+            (failure.message(), failure.executed(), failure.backend()),
+            ("planned", Executed::Unknown, "fake")
+        );
         assert_eq!(fake.ask(Do::echo(3)).await.unwrap().instance, 2, "waits for the new instance");
         assert_eq!(waiting.await.unwrap().unwrap().instance, 1, "the old instance finishes its calls");
         sim::settle().await;
@@ -58,7 +61,12 @@ fn several_calls_that_panic_on_one_instance_charge_it_once() {
 fn a_panic_before_anything_was_sent_is_executed_no() {
     sim::run(async {
         let stage = Stage::new(Policy::default()).await;
-        let step = Step { sends: false, end: End::Panic, effect: backstop_testkit::fake::Effect::Never, ..Step::default() };
+        let step = Step {
+            sends: false,
+            end: End::Panic,
+            effect: backstop_testkit::fake::Effect::Never,
+            ..Step::default()
+        };
         let error = stage.fake.ask(Do::step_of(1, step)).await.unwrap_err();
         assert_eq!((error.code(), error.executed()), ("panicked", Executed::No));
     });

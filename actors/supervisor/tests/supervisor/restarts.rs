@@ -53,7 +53,11 @@ fn one_crash_too_many_trips_the_breaker_and_it_heals_by_itself() {
         let stage = Stage::new(Policy::default().restart(restart)).await;
         for nonce in 0..3 {
             assert_eq!(stage.fake.ask(Do::ends(nonce, End::Panic)).await.unwrap_err().code(), "panicked");
-            assert_eq!(stage.fake.breaker_state(), BreakerState::Closed, "a panic says nothing about the backend");
+            assert_eq!(
+                stage.fake.breaker_state(),
+                BreakerState::Closed,
+                "a panic says nothing about the backend"
+            );
         }
         assert_eq!(stage.fake.ask(Do::ends(3, End::Panic)).await.unwrap_err().code(), "panicked");
         assert_eq!(stage.fake.breaker_state(), BreakerState::Open);
@@ -75,7 +79,8 @@ fn one_crash_too_many_trips_the_breaker_and_it_heals_by_itself() {
 #[test]
 fn an_escalating_backend_stops_everything_and_the_owner_hears_why() {
     sim::run(async {
-        let restart = RestartPolicy { max_restarts: 0, on_exceeded: OnExceeded::Escalate, ..eager_restarts() };
+        let restart =
+            RestartPolicy { max_restarts: 0, on_exceeded: OnExceeded::Escalate, ..eager_restarts() };
         let stage = Stage::new(Policy::default().restart(restart)).await;
         let failed = tokio::task::spawn_local({
             let supervisor = stage.supervisor.clone();

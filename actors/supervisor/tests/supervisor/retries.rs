@@ -81,7 +81,8 @@ fn the_class_that_the_caller_names_decides() {
 fn doubt_about_an_earlier_attempt_outweighs_a_later_no() {
     sim::run(async {
         let stage = Stage::new(Policy::default()).await;
-        let steps = vec![Step::fails(failure(Executed::Unknown, true)), Step::fails(failure(Executed::No, false))];
+        let steps =
+            vec![Step::fails(failure(Executed::Unknown, true)), Step::fails(failure(Executed::No, false))];
         let error = stage.fake.ask(Do::steps(1, steps).of(Class::Idempotent)).await.unwrap_err();
         assert_eq!((error.executed(), error.attempts()), (Executed::Unknown, 2));
     });
@@ -121,7 +122,8 @@ fn nothing_is_sent_again_while_the_breaker_is_not_closed() {
         stage.fake.guard().trip("test", Some(secs(1)));
         sim::pass(ms(1_100)).await;
         let down = Failure::unavailable("planned").retry_in(ms(1));
-        let error = stage.fake.ask(Do::step_of(1, Step { sends: false, ..Step::fails(down) })).await.unwrap_err();
+        let error =
+            stage.fake.ask(Do::step_of(1, Step { sends: false, ..Step::fails(down) })).await.unwrap_err();
         assert_eq!((error.code(), error.attempts()), ("unavailable", 1));
     });
 }

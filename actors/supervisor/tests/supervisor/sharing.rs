@@ -1,9 +1,6 @@
 //! Equal reads share one answer, and nobody depends on the one who asked first.
 
-use backstop_core::{
-    error::Failure,
-    policy::circuit_breaker::BreakerState,
-};
+use backstop_core::{error::Failure, policy::circuit_breaker::BreakerState};
 use backstop_testkit::{
     fake::{Do, End, Get, Step},
     sim::{self, ms, secs},
@@ -22,10 +19,6 @@ fn equal_reads_on_several_lanes_ask_the_backend_once() {
         let stage = Stage::new(no_retries()).await;
         let calls = (0..100).map(|n| stage.fake.on_logical_lane(n % 4).ask(Get::slow(7, n.into(), ms(50))));
         let done = join_all(calls).await;
-        assert!(done.iter().all(|done| done.as_ref().unwrap().nonce == done_nonce(&done)));
-        fn done_nonce(done: &Result<backstop_testkit::fake::Done, backstop_core::error::CallError>) -> u64 {
-            done.as_ref().unwrap().nonce
-        }
         let first = done[0].as_ref().unwrap().nonce;
         assert!(done.iter().all(|done| done.as_ref().unwrap().nonce == first), "one answer for all");
         assert_eq!(asked(&stage), 1);
@@ -90,7 +83,10 @@ fn a_follower_keeps_its_own_deadline() {
 fn a_leader_that_panics_costs_one_instance_and_a_follower_takes_over() {
     sim::run(async {
         let stage = Stage::new(no_retries().restart(eager_restarts())).await;
-        let poison = Get { step: Step { after: ms(50), end: End::Panic, ..Step::default() }, ..Get::slow(7, 1, ms(50)) };
+        let poison = Get {
+            step: Step { after: ms(50), end: End::Panic, ..Step::default() },
+            ..Get::slow(7, 1, ms(50))
+        };
         for lane in 0..3 {
             assert!(stage.fake.on_logical_lane(lane).ask(Do::echo(90 + u64::from(lane))).await.is_ok());
         }
@@ -109,7 +105,10 @@ fn a_leader_that_panics_costs_one_instance_and_a_follower_takes_over() {
 fn an_error_of_the_backend_is_shared_like_an_answer() {
     sim::run(async {
         let stage = Stage::new(no_retries()).await;
-        let refused = |n| Get { step: Step { after: ms(50), ..Step::fails(Failure::refused("planned")) }, ..Get::slow(7, n, ms(50)) };
+        let refused = |n| Get {
+            step: Step { after: ms(50), ..Step::fails(Failure::refused("planned")) },
+            ..Get::slow(7, n, ms(50))
+        };
         let done = join_all((0..10).map(|n| stage.fake.ask(refused(n)))).await;
         assert!(done.into_iter().all(|done| done.unwrap_err().code() == "refused"));
         assert_eq!(asked(&stage), 1);
@@ -124,9 +123,15 @@ fn a_cached_answer_is_given_while_the_breaker_is_open() {
         stage.fake.guard().trip("test", Some(secs(30)));
         assert_eq!(stage.fake.breaker_state(), BreakerState::Open);
         assert_eq!(stage.fake.ask(Get::slow(7, 2, ms(1)).cached(secs(60))).await.unwrap().nonce, 1);
-        assert_eq!(stage.fake.ask(Get::slow(8, 3, ms(1)).cached(secs(60))).await.unwrap_err().code(), "circuit_open");
+        assert_eq!(
+            stage.fake.ask(Get::slow(8, 3, ms(1)).cached(secs(60))).await.unwrap_err().code(),
+            "circuit_open"
+        );
         stage.fake.guard().invalidate_tag("fake");
-        assert_eq!(stage.fake.ask(Get::slow(7, 4, ms(1)).cached(secs(60))).await.unwrap_err().code(), "circuit_open");
+        assert_eq!(
+            stage.fake.ask(Get::slow(7, 4, ms(1)).cached(secs(60))).await.unwrap_err().code(),
+            "circuit_open"
+        );
         assert_eq!(asked(&stage), 1);
         stage.assert_idle();
     });

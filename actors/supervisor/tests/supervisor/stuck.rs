@@ -1,11 +1,11 @@
 //! A lane that has work and makes no progress is found; a slow one that moves is not.
 
 use backstop_core::event::EventKind;
+use backstop_supervisor::Order;
 use backstop_testkit::{
     fake::{CloseEnd, Do, End},
     sim::{self, ms, secs},
 };
-use backstop_supervisor::Order;
 
 use crate::support::{Stage, no_retries, started};
 
@@ -39,7 +39,8 @@ fn a_slow_lane_that_progresses_is_left_alone() {
         let mut policy = no_retries();
         policy.stuck_after = secs(10);
         let stage = Stage::new(policy).await;
-        let calls: Vec<_> = (0..20).map(|n| stage.fake.ask(Do::slow(n, secs(3 * n))).within(secs(60))).collect();
+        let calls: Vec<_> =
+            (0..20).map(|n| stage.fake.ask(Do::slow(n, secs(3 * n))).within(secs(60))).collect();
         assert!(futures_util::future::join_all(calls).await.iter().all(Result::is_ok));
         assert_eq!(stuck(&stage), Vec::<u64>::new());
         assert_eq!(stage.fake.snapshot().guard.incarnations, 1);

@@ -9,7 +9,7 @@ use backstop_core::{
 };
 use backstop_supervisor::{BackendRef, SupervisorRef};
 use backstop_testkit::{
-    fake::{Done, Fake, FakeOptions, World},
+    fake::{Do, Done, Fake, FakeOptions, World},
     sim,
 };
 
@@ -24,6 +24,15 @@ impl Stage {
     pub(crate) async fn new(policy: Policy) -> Self {
         let (supervisor, world) = (sim::supervisor(), World::new());
         let fake = supervisor.add("fake", FakeOptions::new(&world), policy.seed(7)).await.unwrap();
+        Self { supervisor, fake, world }
+    }
+
+    /// The one lane is number 0; calls on any other number go through its mailbox, as from another thread.
+    pub(crate) async fn with_one_lane(policy: Policy) -> Self {
+        let (supervisor, world) = (sim::supervisor(), World::new());
+        let fake =
+            supervisor.add("fake", FakeOptions::new(&world).lanes_max(1), policy.seed(7)).await.unwrap();
+        assert!(fake.ask(Do::echo(u64::MAX)).await.is_ok());
         Self { supervisor, fake, world }
     }
 

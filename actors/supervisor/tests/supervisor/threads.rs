@@ -1,18 +1,16 @@
 //! Calls that cross threads; real threads and real time, with gates instead of sleeps.
 
-use std::{
-    sync::mpsc,
-    thread,
-    time::{Duration, Instant},
-};
+use std::{sync::mpsc, thread, time::Duration};
 
 use backstop_core::{call::Deadline, error::Executed, event::EventKind, policy::Policy};
-use backstop_supervisor::{BlockingError, Placement, Supervisor, SupervisorOptions, SupervisorRef, attach_thread};
+use backstop_supervisor::{
+    BlockingError, Placement, Supervisor, SupervisorOptions, SupervisorRef, attach_thread,
+};
 use backstop_testkit::{
     fake::{Do, Done, End, Fake, FakeOptions, Gate, World},
     sim::{ms, secs},
 };
-use tokio::{runtime::Runtime, task::LocalSet};
+use tokio::{runtime::Runtime, task::LocalSet, time::Instant};
 
 use crate::support::{assert_balanced, no_retries};
 
@@ -110,7 +108,10 @@ fn a_blocked_thread_holds_no_caller_beyond_its_deadline() {
     let queued = queued.unwrap_err();
     assert_eq!((queued.code(), queued.executed()), ("expired", Executed::No));
     for elapsed in [took, waited] {
-        assert!(elapsed >= ms(300) && elapsed < ms(600), "deadline of 300 ms, 50 ms of grace, noise: {elapsed:?}");
+        assert!(
+            elapsed >= ms(300) && elapsed < ms(600),
+            "deadline of 300 ms, 50 ms of grace, noise: {elapsed:?}"
+        );
     }
 }
 
@@ -130,7 +131,9 @@ fn a_blocked_lane_holds_up_neither_orders_nor_the_report_of_the_end() {
         fake.order(backstop_supervisor::Order::Restart { reason: "test".into() }).await.unwrap();
         assert!(start.elapsed() < secs(3), "{:?}", start.elapsed());
         let events = fake.events().clone();
-        let is_stuck = move || events.since(0).events.iter().any(|event| matches!(event.kind, EventKind::LaneStuck { .. }));
+        let is_stuck = move || {
+            events.since(0).events.iter().any(|event| matches!(event.kind, EventKind::LaneStuck { .. }))
+        };
         until("the report of a stuck lane", is_stuck).await;
         let report = supervisor.shutdown(Deadline::after(secs(1))).await;
         assert_eq!((report.backends[0].abandoned, report.backends[0].stuck_lanes), (1, 1), "{report:?}");

@@ -36,7 +36,8 @@ pub fn connecting_needs_no_server<S: ContractSubject>() {
             return;
         }
         let supervisor = crate::sim::supervisor();
-        let backend = supervisor.add("subject", subject.connect(), policy()).await.expect("no server is needed");
+        let backend =
+            supervisor.add("subject", subject.connect(), policy()).await.expect("no server is needed");
         backend.start_lane().expect("a lane needs no server");
         tokio::time::sleep(SHORT).await;
         assert_eq!(backend.snapshot().guard.restarts_in_window, 0);
@@ -57,9 +58,8 @@ pub fn a_read_is_answered<S: ContractSubject>() {
 /// Calls at the same time each get their own answer.
 pub fn many_reads_at_once_are_answered<S: ContractSubject>() {
     host::<S, _>(async |stage| {
-        let calls: Vec<_> = (0..50)
-            .map(|_| tokio::task::spawn_local(stage.subject.read(&stage.backend, AMPLE)))
-            .collect();
+        let calls: Vec<_> =
+            (0..50).map(|_| tokio::task::spawn_local(stage.subject.read(&stage.backend, AMPLE))).collect();
         for call in calls {
             call.await.expect("no panic").expect("a read works");
         }
@@ -142,7 +142,8 @@ pub fn a_bad_request_is_no_failure_of_the_backend<S: ContractSubject>() {
     host::<S, _>(async |stage| {
         for _ in 0..20 {
             let error = stage.subject.bad(&stage.backend, AMPLE).await.expect_err("it is bad");
-            let failure = error.as_failure().unwrap_or_else(|| panic!("a failure of the backend's side: {error}"));
+            let failure =
+                error.as_failure().unwrap_or_else(|| panic!("a failure of the backend's side: {error}"));
             assert_eq!(failure.executed(), Executed::No, "{failure}");
             assert_eq!(failure.outcome(), Outcome::Success, "{failure}");
             assert!(!failure.is_transient(), "{failure}");
@@ -159,7 +160,8 @@ pub fn an_unreachable_backend_is_unavailable_and_nothing_was_executed<S: Contrac
     host::<S, _>(async |stage| {
         if stage.subject.make_unreachable().await {
             let error = stage.subject.read(&stage.backend, AMPLE).await.expect_err("nobody is there");
-            let failure = error.as_failure().unwrap_or_else(|| panic!("a failure of the backend's side: {error}"));
+            let failure =
+                error.as_failure().unwrap_or_else(|| panic!("a failure of the backend's side: {error}"));
             assert!(matches!(failure.kind(), FailureKind::Unavailable | FailureKind::Timeout), "{failure}");
             assert_eq!(failure.executed(), Executed::No, "{failure}");
             assert_eq!(failure.outcome(), Outcome::Failure, "{failure}");
@@ -176,7 +178,9 @@ pub fn a_probe_tells_up_from_down<S: ContractSubject>() {
         if stage.subject.make_unreachable().await {
             assert!(stage.backend.order(Order::Probe).await.is_err(), "it is down");
             stage.subject.make_reachable().await;
-            stage.until("a probe that passes", async || stage.backend.order(Order::Probe).await.is_ok()).await;
+            stage
+                .until("a probe that passes", async || stage.backend.order(Order::Probe).await.is_ok())
+                .await;
         }
         stage
     });
@@ -242,7 +246,11 @@ pub fn a_restart_by_order_loses_no_call<S: ContractSubject>() {
                 calls.push(tokio::task::spawn_local(stage.subject.read(&stage.backend, AMPLE)));
             }
             tokio::task::yield_now().await;
-            stage.backend.order(Order::Restart { reason: "contract".into() }).await.expect("it is carried out");
+            stage
+                .backend
+                .order(Order::Restart { reason: "contract".into() })
+                .await
+                .expect("it is carried out");
         }
         for call in calls {
             call.await.expect("no panic").expect("a read works");

@@ -48,7 +48,8 @@ where
 {
     run(async move |subject: S| {
         let supervisor = sim::supervisor();
-        let backend = supervisor.add("subject", subject.connect(), policy).await.expect("a recipe that works");
+        let backend =
+            supervisor.add("subject", subject.connect(), policy).await.expect("a recipe that works");
         let stage = check(Stage { subject, supervisor, backend }).await;
         stage.supervisor.shutdown(Deadline::after(AMPLE)).await;
     });

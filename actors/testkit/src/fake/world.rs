@@ -1,6 +1,10 @@
 //! The outside of the fake: its mode, its plans, and the log of what happened.
 
-use std::{collections::{HashMap, VecDeque}, sync::Arc, time::Duration};
+use std::{
+    collections::{HashMap, VecDeque},
+    sync::Arc,
+    time::Duration,
+};
 
 use backstop_core::{
     clock::{self, Instant},

@@ -2,11 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use backstop_core::{
-    clock::Instant,
-    event::EventKind,
-    policy::circuit_breaker::BreakerState,
-};
+use backstop_core::{clock::Instant, event::EventKind, policy::circuit_breaker::BreakerState};
 use backstop_testkit::fake::{CloseEnd, Fact};
 
 use crate::run::Stage;
@@ -107,9 +103,12 @@ fn generations(stage: &Stage) -> Vec<String> {
             BreakerState::Closed => closed_at = Some(event.at),
             BreakerState::Open => {
                 let since = |began: &Instant| closed_at.is_none_or(|closed| *began >= closed);
-                let admitted = attempts.iter().filter(|(began, ended)| since(began) && *ended <= event.at).count();
+                let admitted =
+                    attempts.iter().filter(|(began, ended)| since(began) && *ended <= event.at).count();
                 if counted(cause).is_some_and(|counted| counted > admitted) {
-                    breaches.push(format!("it opened by `{cause}`, but only {admitted} were sent and ended since it closed"));
+                    breaches.push(format!(
+                        "it opened by `{cause}`, but only {admitted} were sent and ended since it closed"
+                    ));
                 }
             }
             BreakerState::HalfOpen => {}
@@ -157,5 +156,9 @@ fn closes(stage: &Stage) -> Vec<String> {
     let closed = stage.world.count(|fact| matches!(fact, Fact::Closed { .. })) as u64;
     let built = stage.world.instances();
     let works = matches!(stage.world.planned_close(), CloseEnd::Quick);
-    if works && closed != built { vec![format!("{built} instances were built, {closed} were closed")] } else { Vec::new() }
+    if works && closed != built {
+        vec![format!("{built} instances were built, {closed} were closed")]
+    } else {
+        Vec::new()
+    }
 }

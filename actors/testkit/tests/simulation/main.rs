@@ -65,6 +65,7 @@ fn every_schedule_keeps_every_promise() {
     if let Some(seed) = from_environment("BACKSTOP_SIM_SEED") {
         let seen = schedule(seed);
         println!("seed {seed}: trace {:016x}\n{:#?}", seen.trace, seen.coverage);
+        println!("{:#?}", plan::Plan::new(seed).policy);
         assert!(seen.breaches.is_empty(), "{}", report(seed, &seen.breaches));
         return;
     }
@@ -74,7 +75,11 @@ fn every_schedule_keeps_every_promise() {
     assert!(failed.is_empty(), "{} of {schedules} schedules failed\n{first}", failed.len());
     // A handful of schedules cannot reach everything.
     if schedules >= 200 {
-        assert_eq!(coverage.missing(), Vec::<&str>::new(), "never reached in {schedules} schedules: {coverage:#?}");
+        assert_eq!(
+            coverage.missing(),
+            Vec::<&str>::new(),
+            "never reached in {schedules} schedules: {coverage:#?}"
+        );
     }
 }
 

@@ -27,6 +27,8 @@ use fastrand::Rng;
 pub(crate) struct Plan {
     pub(crate) policy: Policy,
     pub(crate) lanes: u32,
+    /// Calls on further lanes go through the mailbox of another, as from another thread.
+    pub(crate) lanes_max: usize,
     pub(crate) connects: Vec<ConnectEnd>,
     pub(crate) close: CloseEnd,
     /// In the order of their times.
@@ -81,15 +83,28 @@ impl Plan {
         let mut acts = messages(rng, lanes);
         orders(rng, &mut acts);
         acts.sort_by_key(|(at, _)| *at);
-        let connect = |rng: &mut Rng| *rng.choice([ConnectEnd::Build, ConnectEnd::Panic, ConnectEnd::Refuse].as_slice()).unwrap();
-        let connects = if rng.u8(..4) == 0 { (0..rng.usize(1..4)).map(|_| connect(rng)).collect() } else { Vec::new() };
+        let connect = |rng: &mut Rng| {
+            *rng.choice([ConnectEnd::Build, ConnectEnd::Panic, ConnectEnd::Refuse].as_slice()).unwrap()
+        };
+        let connects =
+            if rng.u8(..4) == 0 { (0..rng.usize(1..4)).map(|_| connect(rng)).collect() } else { Vec::new() };
         let close = match rng.u8(..8) {
             0 => CloseEnd::Panic,
             1 => CloseEnd::Hang,
             2 | 3 => CloseEnd::After(ms(rng.u64(1..300))),
             _ => CloseEnd::Quick,
         };
-        Self { policy, lanes, connects, close, acts, ends_abruptly: rng.u8(..3) == 0, drain: ms(rng.u64(20..1_500)) }
+        let lanes_max = rng.usize(1..=lanes as usize);
+        Self {
+            policy,
+            lanes,
+            lanes_max,
+            connects,
+            close,
+            acts,
+            ends_abruptly: chance(rng, 33),
+            drain: ms(rng.u64(20..1_500)),
+        }
     }
 }
 
@@ -141,7 +156,11 @@ fn policy(rng: &mut Rng) -> Policy {
             backoff: BackoffPolicy { base: ms(5), max_delay: ms(50), ..BackoffPolicy::default() },
             ..RetryPolicy::default()
         },
-        rate: chance(rng, 20).then(|| RatePolicy { max_rate: rng.u32(5..50), window: ms(200), margin: ms(1) }),
+        rate: chance(rng, 20).then(|| RatePolicy {
+            max_rate: rng.u32(5..50),
+            window: ms(200),
+            margin: ms(1),
+        }),
         restart: RestartPolicy {
             min_delay: ms(rng.u64(5..60)),
             max_delay: ms(500),
@@ -186,7 +205,8 @@ fn what(rng: &mut Rng) -> What {
         let ttl = chance(rng, 30).then(|| ms(rng.u64(10..200)));
         return What::Get { key: rng.u64(..4), ttl, step: step(rng) };
     }
-    let classes = [Class::Read, Class::Idempotent, Class::Keyed, Class::Unsafe, Class::Unsafe, Class::Transaction];
+    let classes =
+        [Class::Read, Class::Idempotent, Class::Keyed, Class::Unsafe, Class::Unsafe, Class::Transaction];
     let class = *rng.choice(classes.as_slice()).unwrap();
     What::Do { class, steps: (0..rng.usize(1..4)).map(|_| step(rng)).collect() }
 }
@@ -199,7 +219,9 @@ fn step(rng: &mut Rng) -> Step {
     match rng.u8(..100) {
         0..70 => Step { effect: if rng.bool() { Effect::Early } else { Effect::Late }, ..plain },
         70..85 => Step { before, after, ..fault(rng) },
-        85..92 => Step { end: End::Hang, effect: if rng.bool() { Effect::Early } else { Effect::Never }, ..plain },
+        85..92 => {
+            Step { end: End::Hang, effect: if rng.bool() { Effect::Early } else { Effect::Never }, ..plain }
+        }
         92..94 => Step { end: End::Hang, effect: Effect::Never, sends: false, ..plain },
         94..96 => Step { end: End::Panic, ..plain },
         96 => Step { end: End::Panic, effect: Effect::Never, sends: false, ..plain },
@@ -212,7 +234,9 @@ fn fault(rng: &mut Rng) -> Step {
     let failure = match rng.u8(..6) {
         0 => Failure::refused("planned refusal"),
         1 => Failure::new(FailureKind::Aborted, "planned abort").executed_is(Executed::No),
-        2 => Failure::new(FailureKind::Overloaded, "planned overload").executed_is(Executed::No).retry_in(ms(20)),
+        2 => Failure::new(FailureKind::Overloaded, "planned overload")
+            .executed_is(Executed::No)
+            .retry_in(ms(20)),
         3 => Failure::new(FailureKind::TooLarge, "planned giant").executed_is(Executed::Yes),
         4 => Failure::unavailable("planned outage"),
         _ => unknown,
@@ -243,7 +267,12 @@ fn orders(rng: &mut Rng, acts: &mut Vec<(Duration, Act)>) {
             3 => Act::Trip(ms(rng.u64(10..500))),
             4 | 5 | 13 => Act::Reset,
             6 => {
-                let modes = [OverrideMode::ForcedOpen, OverrideMode::ForcedClosed, OverrideMode::ObserveOnly, OverrideMode::Disabled];
+                let modes = [
+                    OverrideMode::ForcedOpen,
+                    OverrideMode::ForcedClosed,
+                    OverrideMode::ObserveOnly,
+                    OverrideMode::Disabled,
+                ];
                 Act::Force(*rng.choice(modes.as_slice()).unwrap(), ms(rng.u64(50..800)))
             }
             7 => Act::Lift,

@@ -96,7 +96,10 @@ impl Stage {
         let (supervisor, world) = (sim::supervisor(), World::new());
         world.plan_connects(plan.connects.iter().copied());
         world.set_close(plan.close);
-        let fake = supervisor.add("fake", FakeOptions::new(&world), plan.policy.clone()).await.unwrap();
+        let fake = supervisor
+            .add("fake", FakeOptions::new(&world).lanes_max(plan.lanes_max), plan.policy.clone())
+            .await
+            .unwrap();
         let notes = Notes {
             intake_bound: plan.policy.intake,
             places_bound: plan.policy.concurrency,
@@ -117,7 +120,10 @@ impl Stage {
             self.breach(format!("a drain of {within:?} took {:?}", report.backends[0].took));
         }
         self.notes.borrow_mut().coverage.count("drain with calls under way", u64::from(under_way > 0));
-        self.notes.borrow_mut().coverage.count("calls given up by a drain", report.backends[0].abandoned as u64);
+        self.notes
+            .borrow_mut()
+            .coverage
+            .count("calls given up by a drain", report.backends[0].abandoned as u64);
         sim::settle().await;
         let (left, waiting) = (self.fake.guard().in_flight(), self.notes.borrow().open_calls);
         if left > 0 || waiting > 0 {
@@ -144,7 +150,9 @@ impl Stage {
             self.breach(format!("{in_flight} calls under way though all have ended"));
         }
         let places = policy.concurrency.unwrap_or(4).min(policy.intake);
-        let places = policy.rate.as_ref().map_or(places, |rate| places.min(rate.max_rate as usize));
+        // A routine probe may have taken a send of the rate.
+        let sends = policy.rate.as_ref().map_or(places, |rate| rate.max_rate as usize - 1);
+        let places = places.min(sends);
         self.world.take_active_max();
         let calls = (0..places as u64).map(|n| self.fake.ask(Do::slow(1 << 40 | n, ms(20))).within(secs(1)));
         let ok = join_all(calls).await.iter().filter(|result| result.is_ok()).count();
@@ -205,8 +213,12 @@ async fn call(stage: Rc<Stage>, nonce: u64, sent: Sent) {
         stage.notes.borrow_mut().ledger.sent(nonce, class);
     }
     let asked = match sent.what {
-        What::Do { class, steps } => Either::Left(fake.ask(Do::steps(nonce, steps).of(class)).within(sent.timeout)),
-        What::Get { key, ttl, step } => Either::Right(fake.ask(Get { key, nonce, ttl, step }).within(sent.timeout)),
+        What::Do { class, steps } => {
+            Either::Left(fake.ask(Do::steps(nonce, steps).of(class)).within(sent.timeout))
+        }
+        What::Get { key, ttl, step } => {
+            Either::Right(fake.ask(Get { key, nonce, ttl, step }).within(sent.timeout))
+        }
     };
     let result = match sent.leaves_after {
         None => Some(asked.await),
@@ -217,7 +229,13 @@ async fn call(stage: Rc<Stage>, nonce: u64, sent: Sent) {
     check::step(&stage);
 }
 
-fn note(stage: &Stage, nonce: u64, key: Option<u64>, deadline: Instant, result: Option<Result<Done, CallError>>) {
+fn note(
+    stage: &Stage,
+    nonce: u64,
+    key: Option<u64>,
+    deadline: Instant,
+    result: Option<Result<Done, CallError>>,
+) {
     let late = clock::now().saturating_duration_since(deadline);
     if late > GRACE && result.is_some() {
         stage.breach(format!("message {nonce} ended {late:?} after its deadline"));

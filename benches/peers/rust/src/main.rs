@@ -4,6 +4,7 @@
 mod contender;
 #[path = "../../../overhead/echo.rs"]
 mod echo;
+mod http;
 mod messaging;
 mod options;
 mod rounds;
@@ -24,5 +25,7 @@ fn main() {
     match options.command {
         Command::Messaging => messaging::run(&options),
         Command::Sqlite => sqlite::run(&options),
+        Command::Http => http::run(&options),
+        Command::HttpServer => http::server::serve(),
     }
 }

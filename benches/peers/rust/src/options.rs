@@ -12,6 +12,10 @@ pub enum Command {
     Messaging,
     /// Inserts and point reads, against tokio-rusqlite.
     Sqlite,
+    /// GET requests, against reqwest.
+    Http,
+    /// The server of that comparison, which the program starts itself.
+    HttpServer,
 }
 
 /// The command line.
@@ -41,6 +45,8 @@ impl Options {
         let command = match args.next().as_deref() {
             Some("messaging") => Command::Messaging,
             Some("sqlite") => Command::Sqlite,
+            Some("http") => Command::Http,
+            Some(crate::http::server::ARGUMENT) => Command::HttpServer,
             _ => return Err(USAGE.into()),
         };
         let mut options = Self {
