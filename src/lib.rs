@@ -87,6 +87,12 @@ pub mod runtime;
 pub mod web;
 
 pub use backstop_core as core;
+pub use backstop_core::{
+    call::Deadline,
+    error::{CallError, ConfigError, Executed, Failure, Phase, Rejection},
+    message::{Class, Message},
+    policy::Policy,
+};
 #[cfg(feature = "http")]
 pub use backstop_http as http;
 #[cfg(feature = "sqlite")]
@@ -94,12 +100,6 @@ pub use backstop_sql as sql;
 #[cfg(feature = "sqlite")]
 pub use backstop_sqlite as sqlite;
 pub use backstop_supervisor as supervisor;
-pub use backstop_core::{
-    call::Deadline,
-    error::{CallError, ConfigError, Executed, Failure, Phase, Rejection},
-    message::{Class, Message},
-    policy::Policy,
-};
 pub use backstop_supervisor::{
     Ask, BackendRef, BackendSnapshot, BlockingError, DynBackend, Order, Placement, ShutdownReport, Strategy,
 };
@@ -116,6 +116,7 @@ pub use self::{
 /// ```
 pub mod prelude {
     pub use crate::{
-        BackendRef, CallError, Class, Deadline, Executed, Fallback, Gather, Message, Orchestrator, Policy, Runtime,
+        BackendRef, CallError, Class, Deadline, Executed, Fallback, Gather, Message, Orchestrator, Policy,
+        Runtime,
     };
 }

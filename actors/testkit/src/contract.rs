@@ -1,6 +1,6 @@
 //! One suite that every backend runs, hosted as it is hosted in production.
 //!
-//! A backend's `tests/contract.rs` implements [`ContractSubject`] and calls [`contract_suite!`], which makes one
+//! A backend's `tests/contract.rs` implements [`ContractSubject`] and calls [`contract_suite!`](crate::contract_suite!), which makes one
 //! `#[test]` of each check: connect, answer, deadline, cancel, classify, probe, close, reconnect.
 //!
 //! ```text

@@ -252,10 +252,13 @@ impl<B: Backend> Core<B> {
 
     fn install(self: &Rc<Self>, instance: Instance<B>) {
         let (lane, incarnation) = (self.number, instance.incarnation);
-        self.gauge.incarnation.store(incarnation, Relaxed);
-        self.retry_at.set(None);
+        let first = self.gauge.incarnation.swap(incarnation, Relaxed) == 0;
+        let delayed = self.retry_at.take().is_some();
         *self.state.borrow_mut() = State::Ready(Rc::new(instance));
-        self.event(EventKind::Restarted { lane, incarnation });
+        // The first instance of a lane that came at once replaces none.
+        if delayed || !first {
+            self.event(EventKind::Restarted { lane, incarnation });
+        }
         self.changed.notify_waiters();
     }
 
