@@ -123,6 +123,10 @@ impl Orchestrator {
     pub(crate) fn close(&self) {
         self.shared.closed.store(true, Relaxed);
     }
+
+    pub(crate) fn is_closed(&self) -> bool {
+        self.shared.closed.load(Relaxed)
+    }
 }
 
 impl fmt::Debug for Orchestrator {

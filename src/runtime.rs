@@ -15,7 +15,6 @@ use backstop_core::{
     policy::Policy,
 };
 use backstop_supervisor::{BackendRef, BackendSnapshot, DrainReport, Order, ShutdownReport, SupervisorRef};
-use futures_util::FutureExt;
 
 pub use self::{
     builder::Builder,
@@ -242,9 +241,20 @@ impl Runtime {
 
 impl Drop for Inner {
     fn drop(&mut self) {
+        if self.orchestrator.is_closed() {
+            return;
+        }
         self.orchestrator.close();
-        // The order is sent by the first poll and needs nobody to wait for its report.
-        drop(self.supervisor.shutdown(Deadline::after(DROP_DRAIN)).now_or_never());
+        let supervisor = self.supervisor.clone();
+        // actix forgets a message whose sender has gone away, so somebody has to wait for the report.
+        let stop = move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().build()?;
+            runtime.block_on(supervisor.shutdown(Deadline::after(DROP_DRAIN)));
+            Ok::<_, std::io::Error>(())
+        };
+        if let Err(error) = std::thread::Builder::new().name("backstop-drop".into()).spawn(stop) {
+            tracing::warn!(%error, "the backends of a dropped runtime run on: there is no thread to stop them");
+        }
     }
 }
 

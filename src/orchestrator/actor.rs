@@ -5,7 +5,6 @@ use std::{
     cell::{Cell, RefCell},
     fmt,
     future::IntoFuture,
-    sync::atomic::Ordering::Relaxed,
     task::Poll,
     time::Duration,
 };
@@ -89,7 +88,7 @@ impl Orchestrator {
             return Err(ThreadError);
         }
         ACTORS.with_borrow_mut(|actors| {
-            actors.retain(|(of, addr)| addr.connected() && !of.shared.closed.load(Relaxed));
+            actors.retain(|(of, addr)| addr.connected() && !of.is_closed());
             if let Some((_, addr)) = actors.iter().find(|(of, _)| of.shared.id == self.shared.id) {
                 return Ok(addr.clone());
             }

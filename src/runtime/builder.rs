@@ -3,7 +3,7 @@
 use std::{fmt, sync::Arc, time::Duration};
 
 use backstop_core::{backend::Connect, call::Deadline, operation::Wire, policy::Policy};
-use backstop_supervisor::{Placement, Strategy, Supervisor, SupervisorOptions, SupervisorRef};
+use backstop_supervisor::{Placement, Strategy, Supervisor, SupervisorOptions};
 
 use super::{Connector, Runtime, RuntimeError};
 use crate::orchestrator::{BatchLimits, Directory, Orchestrator};
@@ -102,7 +102,7 @@ impl Builder {
             let placement =
                 places.iter().rfind(|(placed, _)| *placed == name).map(|(_, placement)| *placement);
             if let Err(source) = connector.start(&supervisor, &directory, &name, policy, placement).await {
-                stop(&supervisor).await;
+                roll_back(&runtime).await;
                 return Err(RuntimeError::start(&name, source));
             }
         }
@@ -110,8 +110,8 @@ impl Builder {
     }
 }
 
-async fn stop(supervisor: &SupervisorRef) {
-    let report = supervisor.shutdown(Deadline::after(ROLLBACK)).await;
+async fn roll_back(runtime: &Runtime) {
+    let report = runtime.shutdown(Deadline::after(ROLLBACK)).await;
     if !report.is_clean() {
         tracing::warn!(?report, "backends did not end in time after a failed start");
     }

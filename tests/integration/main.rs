@@ -1,5 +1,7 @@
 //! The whole house from outside: runtime, orchestrator, gathers, batches, and the hosts they run under.
 
+#![allow(clippy::unwrap_used, clippy::expect_used)] // helpers outside test functions may too
+
 mod batch;
 mod batch_atomic;
 mod batch_isolation;
