@@ -1,6 +1,7 @@
 //! What Backstop adds to one message; see `docs/benchmarks.md`.
 //!
 //! Every policy is on, with its default: intake, mailbox, guard, breaker, deadline, reply, statistics.
+#![allow(clippy::disallowed_methods, reason = "measures real time, on the real clock")]
 #![allow(missing_docs, clippy::unwrap_used)]
 
 #[path = "overhead/arbiter.rs"]
@@ -8,7 +9,11 @@ mod arbiter;
 #[path = "overhead/echo.rs"]
 mod echo;
 
-use std::{hint::black_box, sync::Arc, time::{Duration, Instant}};
+use std::{
+    hint::black_box,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use backstop_core::{
     backend::Serve,
@@ -16,13 +21,19 @@ use backstop_core::{
     clock,
     error::CallError,
     outcome::Outcome,
-    policy::{Policy, circuit_breaker::{BreakerPolicy, CircuitBreaker}},
+    policy::{
+        Policy,
+        circuit_breaker::{BreakerPolicy, CircuitBreaker},
+    },
     stats::{LaneStats, Recorder},
 };
 use backstop_supervisor::Order;
 use criterion::{Criterion, criterion_group, criterion_main};
 
-use self::{arbiter::Arbiter, echo::{Echo, Ready, YieldOnce}};
+use self::{
+    arbiter::Arbiter,
+    echo::{Echo, Ready, YieldOnce},
+};
 
 const CALLERS: u64 = 64;
 
@@ -51,12 +62,15 @@ fn ask(criterion: &mut Criterion) {
         let name = if callers == 1 { String::new() } else { format!(", {callers} callers") };
         group.bench_function(format!("ready{name}"), |bencher| {
             bencher.iter_custom(|calls| {
-                arbiter.callers(callers, calls, &echo, async |echo, value| echo.ask(Ready(value)).await.unwrap())
+                arbiter
+                    .callers(callers, calls, &echo, async |echo, value| echo.ask(Ready(value)).await.unwrap())
             });
         });
         group.bench_function(format!("yields once{name}"), |bencher| {
             bencher.iter_custom(|calls| {
-                arbiter.callers(callers, calls, &echo, async |echo, value| echo.ask(YieldOnce(value)).await.unwrap())
+                arbiter.callers(callers, calls, &echo, async |echo, value| {
+                    echo.ask(YieldOnce(value)).await.unwrap()
+                })
             });
         });
     }

@@ -65,7 +65,8 @@
 //! # Ok(()) }
 //! ```
 //!
-//! **As the `backstop` binary**, configured by a file and asked by REST.
+//! **As the `backstop` binary**: `backstop demo` breaks a supervised tree on purpose and accounts for every
+//! message. A configuration file and REST come later.
 //!
 //! # Rooms
 //!
@@ -120,3 +121,8 @@ pub mod prelude {
         Runtime,
     };
 }
+
+/// The examples of the README compile and run with the doc tests.
+#[cfg(all(doctest, feature = "sqlite"))]
+#[doc = include_str!("../README.md")]
+struct Readme;

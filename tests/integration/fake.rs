@@ -23,6 +23,7 @@ pub(crate) struct Seen {
     pub(crate) released: Vec<String>,
     pub(crate) active: usize,
     pub(crate) active_max: usize,
+    pub(crate) connected: usize,
     pub(crate) closed: usize,
 }
 
@@ -78,10 +79,18 @@ impl Connect for FakeOptions {
     type Backend = Fake;
 
     fn share(&self) -> Result<(), ConfigError> {
-        if self.recipe == 0 { Err(ConfigError::new("recipe", "must not be 0")) } else { Ok(()) }
+        if self.recipe > 0 {
+            return Ok(());
+        }
+        // A backend that was started before has an instance by then; it lives on another thread.
+        while self.world.seen().connected == 0 {
+            std::thread::yield_now();
+        }
+        Err(ConfigError::new("recipe", "must not be 0"))
     }
 
     async fn connect(&self, _: &Arc<()>) -> Result<Fake, ConfigError> {
+        self.world.0.send_modify(|seen| seen.connected += 1);
         Ok(Fake(self.clone()))
     }
 }

@@ -92,8 +92,10 @@ async fn a_wrong_name_lists_near_ones_and_a_wrong_kind_says_what_it_is() {
 #[tokio::test]
 async fn a_failed_start_stops_what_was_started_and_names_backend_and_step() {
     let world = World::new();
+    let mut probed = policy();
+    probed.probe.interval = Some(Duration::from_millis(1));
     let started = Runtime::builder()
-        .backend("first", FakeOptions::new(&world), policy())
+        .backend("first", FakeOptions::new(&world), probed)
         .backend("second", FakeOptions::recipe(&world, 0), policy())
         .backend("third", FakeOptions::new(&world), policy())
         .start();
@@ -101,6 +103,8 @@ async fn a_failed_start_stops_what_was_started_and_names_backend_and_step() {
     assert_eq!(error.step(), Some(StartStep::Settings));
     let text = error.to_string();
     assert!(text.contains("`second`") && text.contains("settings") && text.contains("recipe"), "{text}");
+    let seen = world.seen();
+    assert_eq!((seen.connected, seen.closed), (1, 1), "the instance of the first one was closed again");
 
     for (name, step) in [("Bad Name", StartStep::Name), ("first", StartStep::Name)] {
         let started = Runtime::builder()

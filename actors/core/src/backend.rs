@@ -33,10 +33,8 @@ pub trait Connect: Clone + Send + Sync + 'static {
     /// # Errors
     /// [`ConfigError`] when it can never work; an outage must wait for the first call, so that it
     /// charges the breaker and not the restart limit.
-    fn connect(
-        &self,
-        shared: &Arc<Self::Shared>,
-    ) -> impl Future<Output = Result<Self::Backend, ConfigError>>;
+    fn connect(&self, shared: &Arc<Self::Shared>)
+    -> impl Future<Output = Result<Self::Backend, ConfigError>>;
 
     /// The most lanes (threads with an instance of their own) this backend may have; unbounded by default.
     ///

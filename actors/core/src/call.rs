@@ -79,7 +79,7 @@ impl OpId {
             static NEXT: Cell<u64> = const { Cell::new(0) };
         }
         let mut next = NEXT.get();
-        if next % ID_BLOCK == 0 {
+        if next.is_multiple_of(ID_BLOCK) {
             next = NEXT_BLOCK.fetch_add(1, Ordering::Relaxed) * ID_BLOCK;
         }
         // The last id of a block leaves a multiple of its length behind, which asks for a new block.

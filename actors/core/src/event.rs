@@ -227,7 +227,10 @@ mod tests {
     #[tokio::test]
     async fn a_reader_wakes_for_the_next_event() {
         let ring = Arc::new(EventRing::new(8));
-        let waiting = { let ring = Arc::clone(&ring); async move { ring.wait_after(0).await } };
+        let waiting = {
+            let ring = Arc::clone(&ring);
+            async move { ring.wait_after(0).await }
+        };
         let writing = async { ring.push(&Name::from("b"), EventKind::Started) };
         let ((), seq) = tokio::join!(waiting, writing);
         assert_eq!(seq, 1);

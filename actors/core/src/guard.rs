@@ -245,7 +245,10 @@ impl Guard {
 
     /// Overrides the breaker until it is lifted or its time is up; `None` lifts it.
     pub fn force(&self, order: Option<Override>) {
-        let text = order.as_ref().map_or_else(|| "lifted".into(), |order| format!("{} by {}: {}", order.mode.as_str(), order.by, order.reason));
+        let text = order.as_ref().map_or_else(
+            || "lifted".into(),
+            |order| format!("{} by {}: {}", order.mode.as_str(), order.by, order.reason),
+        );
         self.events.push(&self.name, EventKind::Override { order: text.into() });
         self.on_breaker(|machine| match order {
             Some(order) => machine.force(order, clock::now()),
@@ -377,7 +380,13 @@ impl Guard {
 
     /// Remembers a call that took longer than the breaker's slow threshold.
     #[inline]
-    pub fn note_slow(&self, message: &'static str, call: &CallContext, elapsed: std::time::Duration, ok: bool) {
+    pub fn note_slow(
+        &self,
+        message: &'static str,
+        call: &CallContext,
+        elapsed: std::time::Duration,
+        ok: bool,
+    ) {
         if self.hot.is_slow(elapsed) {
             self.slow.push(SlowCall::new(message, call, elapsed, ok));
         }
@@ -489,7 +498,7 @@ impl fmt::Debug for Guard {
 #[must_use]
 pub fn is_crash(error: &CallError) -> bool {
     let outage = planted::is(Bug::OutageIsCrash).then_some(FailureKind::Unavailable);
-    error.as_failure().is_some_and(|failure| {
-        failure.kind() == FailureKind::Panicked || Some(failure.kind()) == outage
-    })
+    error
+        .as_failure()
+        .is_some_and(|failure| failure.kind() == FailureKind::Panicked || Some(failure.kind()) == outage)
 }

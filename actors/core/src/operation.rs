@@ -22,7 +22,11 @@ pub struct Operation<B: Backend>(Box<dyn Erased<B>>);
 trait Erased<B: Backend>: Send {
     fn class(&self) -> Class;
     fn name(&self) -> &'static str;
-    fn serve<'a>(&'a self, backend: &'a B, call: &'a CallContext) -> LocalBoxFuture<'a, Result<Value, Failure>>;
+    fn serve<'a>(
+        &'a self,
+        backend: &'a B,
+        call: &'a CallContext,
+    ) -> LocalBoxFuture<'a, Result<Value, Failure>>;
 }
 
 struct Typed<M>(M);
@@ -41,7 +45,11 @@ where
         self.0.name()
     }
 
-    fn serve<'a>(&'a self, backend: &'a B, call: &'a CallContext) -> LocalBoxFuture<'a, Result<Value, Failure>> {
+    fn serve<'a>(
+        &'a self,
+        backend: &'a B,
+        call: &'a CallContext,
+    ) -> LocalBoxFuture<'a, Result<Value, Failure>> {
         Box::pin(async move {
             let reply = backend.serve(&self.0, call).await?;
             serde_json::to_value(reply).map_err(|error| {

@@ -21,8 +21,12 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use self::{
-    cache::CachePolicy, circuit_breaker::BreakerPolicy, queue::QueuePolicy,
-    rate_limiter::{ClientRatePolicy, RatePolicy}, restart::RestartPolicy, retry::RetryPolicy,
+    cache::CachePolicy,
+    circuit_breaker::BreakerPolicy,
+    queue::QueuePolicy,
+    rate_limiter::{ClientRatePolicy, RatePolicy},
+    restart::RestartPolicy,
+    retry::RetryPolicy,
 };
 use crate::error::ConfigError;
 

@@ -25,7 +25,8 @@ impl PoolSnapshot {
     /// Active connections as a share of the bound, in percent; 0 without a bound.
     #[must_use]
     pub fn utilization_percent(&self) -> u32 {
-        if self.max == 0 { 0 } else { u32::try_from(self.active * 100 / self.max).unwrap_or(u32::MAX) }
+        let percent = (self.active * 100).checked_div(self.max).unwrap_or(0);
+        u32::try_from(percent).unwrap_or(u32::MAX)
     }
 
     /// Adds the view of another instance; the bound is shared, so the larger one stays.

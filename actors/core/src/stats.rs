@@ -16,7 +16,10 @@ use parking_lot::Mutex;
 use serde::Serialize;
 
 pub use self::histogram::{Histogram, LatencySnapshot};
-use crate::{error::{CallError, Executed}, planted::{self, Bug}};
+use crate::{
+    error::{CallError, Executed},
+    planted::{self, Bug},
+};
 
 /// What happened to the messages of one kind on one lane.
 pub(crate) struct OpStats {

@@ -13,7 +13,10 @@ use backstop_core::{
     error::{CallError, ConfigError, RejectionReason},
     event::EventKind,
     guard::Admission,
-    policy::{Policy, circuit_breaker::{BreakerState, Override}},
+    policy::{
+        Policy,
+        circuit_breaker::{BreakerState, Override},
+    },
 };
 use tokio::sync::Notify;
 
@@ -137,9 +140,10 @@ async fn carry_out<B: Backend>(hub: Arc<Hub<B>>, order: Order) -> Result<(), Ord
 
 /// Tells idle lanes that their instance is stale; one on a blocked thread hears of it when it can.
 pub(crate) async fn rebuild<B: Backend>(hub: &Hub<B>) {
-    let told = hub.addresses().into_iter().map(|lane| tokio::time::timeout(REBUILD_WITHIN, async move {
-        lane.send(Rebuild).await
-    }));
+    let told = hub
+        .addresses()
+        .into_iter()
+        .map(|lane| tokio::time::timeout(REBUILD_WITHIN, async move { lane.send(Rebuild).await }));
     futures_util::future::join_all(told).await;
 }
 
@@ -219,7 +223,8 @@ async fn heal<B: Backend>(hub: Arc<Hub<B>>, woken: Arc<Notify>) {
         let routine_at = settings.interval.map(|interval| routine_since + interval);
         let closed = hub.guard.breaker_state() == BreakerState::Closed;
         let look_at = clock::now() + IDLE_LOOK;
-        let due = [tick_at, probe_at, routine_at, Some(look_at)].into_iter().flatten().min().unwrap_or(look_at);
+        let due =
+            [tick_at, probe_at, routine_at, Some(look_at)].into_iter().flatten().min().unwrap_or(look_at);
         if tokio::time::timeout_at(due, woken.notified()).await.is_ok() {
             continue;
         }

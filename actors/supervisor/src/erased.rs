@@ -145,8 +145,7 @@ impl<B: Backend> Child for Arc<Hub<B>> {
         let hub = Arc::clone(self);
         Box::pin(async move {
             let name = hub.guard.name().to_string();
-            let gone =
-                DrainReport { name, finished: 0, abandoned: 0, stuck_lanes: 0, took: Duration::ZERO };
+            let gone = DrainReport { name, finished: 0, abandoned: 0, stuck_lanes: 0, took: Duration::ZERO };
             match hub.control.get() {
                 Some(control) => control.send(Drain(deadline)).await.unwrap_or(gone),
                 None => gone,

@@ -6,7 +6,10 @@ use std::{
     rc::Rc,
     sync::{
         Arc, OnceLock,
-        atomic::{AtomicBool, AtomicU64, Ordering::{AcqRel, Acquire, Relaxed, Release}},
+        atomic::{
+            AtomicBool, AtomicU64,
+            Ordering::{AcqRel, Acquire, Relaxed, Release},
+        },
     },
     thread::ThreadId,
 };
@@ -302,9 +305,10 @@ impl<B: Backend> Hub<B> {
 
     /// Asks every lane for its pool and its calls under way; a lane that does not answer is left out.
     pub(crate) async fn inspect(&self, within: std::time::Duration) -> (PoolSnapshot, Vec<InFlightCall>) {
-        let asked = self.addresses().into_iter().map(|lane| tokio::time::timeout(within, async move {
-            lane.send(Inspect).await
-        }));
+        let asked = self
+            .addresses()
+            .into_iter()
+            .map(|lane| tokio::time::timeout(within, async move { lane.send(Inspect).await }));
         let mut all = (PoolSnapshot::default(), Vec::new());
         for inspected in futures_util::future::join_all(asked).await.into_iter().flatten().flatten() {
             all.0 = all.0.plus(inspected.pool);

@@ -280,7 +280,10 @@ impl<B: Serve<M>, M: Message> Ask<B, M> {
 
 impl<B: Serve<M>, M: Message> fmt::Debug for Ask<B, M> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Ask").field("backend", &self.backend()).field("message", &M::NAME).finish_non_exhaustive()
+        f.debug_struct("Ask")
+            .field("backend", &self.backend())
+            .field("message", &M::NAME)
+            .finish_non_exhaustive()
     }
 }
 

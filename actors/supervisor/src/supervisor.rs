@@ -2,7 +2,9 @@
 
 use std::{fmt, sync::Arc, time::Duration};
 
-use actix::{Actor, Addr, Context, Handler, Message, MessageResult, ResponseFuture, Supervised, dev::channel::channel};
+use actix::{
+    Actor, Addr, Context, Handler, Message, MessageResult, ResponseFuture, Supervised, dev::channel::channel,
+};
 use backstop_core::{
     backend::Connect,
     call::Deadline,

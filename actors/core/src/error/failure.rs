@@ -74,10 +74,17 @@ impl FailureKind {
     #[must_use]
     pub fn outcome(self) -> Outcome {
         match self {
-            Self::Unavailable | Self::Lost | Self::Timeout | Self::Server | Self::Auth | Self::Protocol
+            Self::Unavailable
+            | Self::Lost
+            | Self::Timeout
+            | Self::Server
+            | Self::Auth
+            | Self::Protocol
             | Self::Corrupt => Outcome::Failure,
             Self::Overloaded => Outcome::Overload,
-            Self::Refused | Self::Conflict | Self::Aborted | Self::TooLarge | Self::Decode => Outcome::Success,
+            Self::Refused | Self::Conflict | Self::Aborted | Self::TooLarge | Self::Decode => {
+                Outcome::Success
+            }
             Self::Exhausted | Self::Cancelled | Self::Panicked | Self::CallerPanicked => Outcome::NotCounted,
         }
     }
@@ -87,7 +94,12 @@ impl FailureKind {
     pub fn is_transient(self) -> bool {
         matches!(
             self,
-            Self::Unavailable | Self::Lost | Self::Timeout | Self::Aborted | Self::Overloaded | Self::Server
+            Self::Unavailable
+                | Self::Lost
+                | Self::Timeout
+                | Self::Aborted
+                | Self::Overloaded
+                | Self::Server
                 | Self::Exhausted
         )
     }

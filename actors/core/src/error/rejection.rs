@@ -154,7 +154,9 @@ impl fmt::Display for Rejection {
             }
             RejectionReason::Draining => write!(f, "{backend}: draining, takes no new calls"),
             RejectionReason::Stopped => write!(f, "{backend}: stopped"),
-            RejectionReason::Restarting { .. } => write!(f, "{backend}: restarting, not ready by the deadline"),
+            RejectionReason::Restarting { .. } => {
+                write!(f, "{backend}: restarting, not ready by the deadline")
+            }
             RejectionReason::CircuitOpen(info) => {
                 write!(f, "{backend}: circuit breaker is open ({})", info.cause)?;
                 match &info.last_error {

@@ -24,7 +24,11 @@ use crate::{
     message::{Class, Message},
     outcome::Outcome,
     planted::{self, Bug},
-    policy::{circuit_breaker::{BreakerState, Permit}, rate_limiter::RateLimited, retry::Decision},
+    policy::{
+        circuit_breaker::{BreakerState, Permit},
+        rate_limiter::RateLimited,
+        retry::Decision,
+    },
 };
 
 impl Guard {
@@ -128,14 +132,17 @@ impl Guard {
         {
             let reserved = self.client_rate.lock().as_mut().map(|rate| rate.reserve(client, now, latest));
             if let Some(go_at) = reserved {
-                let unused = |at| self.client_rate.lock().iter_mut().for_each(|r| r.give_back(client, at, clock::now()));
+                let unused = |at| {
+                    self.client_rate.lock().iter_mut().for_each(|r| r.give_back(client, at, clock::now()))
+                };
                 now = send_at(go_at.map_err(refused)?, now, unused).await;
             }
         }
         if self.has_rate.load(Relaxed) {
             let reserved = self.rate.lock().as_mut().map(|rate| rate.reserve(now, latest));
             if let Some(go_at) = reserved {
-                let unused = |at| self.rate.lock().iter_mut().for_each(|rate| rate.give_back(at, clock::now()));
+                let unused =
+                    |at| self.rate.lock().iter_mut().for_each(|rate| rate.give_back(at, clock::now()));
                 now = send_at(go_at.map_err(refused)?, now, unused).await;
             }
         }
@@ -253,7 +260,9 @@ fn panicked(panic: &(dyn Any + Send), call: &CallContext) -> Failure {
 #[must_use]
 pub fn panic_text(panic: &(dyn Any + Send)) -> String {
     let text = panic.downcast_ref::<&str>().copied();
-    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("a panic without a text").into()
+    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str))
+        .unwrap_or("a panic without a text")
+        .into()
 }
 
 /// The failure of an attempt whose deadline passed; the backend's future is gone by now.

@@ -12,7 +12,10 @@ use serde::Serialize;
 use tokio::sync::Notify;
 
 use super::Guard;
-use crate::{error::RejectionReason, planted::{self, Bug}};
+use crate::{
+    error::RejectionReason,
+    planted::{self, Bug},
+};
 
 /// Whether new calls are taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]

@@ -3,7 +3,10 @@
 use std::{
     sync::{
         Arc,
-        atomic::{AtomicBool, Ordering::{Acquire, Release}},
+        atomic::{
+            AtomicBool,
+            Ordering::{Acquire, Release},
+        },
     },
     time::Duration,
 };
@@ -46,7 +49,11 @@ pub(super) struct Place(Option<Arc<Inner>>);
 
 impl Limit {
     pub(super) fn new(concurrency: Option<usize>, queue: &QueuePolicy) -> Self {
-        let state = State { bulkhead: bulkhead(concurrency), queue: WaitQueue::new(queue.clone()), sheds: sheds(queue) };
+        let state = State {
+            bulkhead: bulkhead(concurrency),
+            queue: WaitQueue::new(queue.clone()),
+            sheds: sheds(queue),
+        };
         Self(Arc::new(Inner { enabled: AtomicBool::new(concurrency.is_some()), state: Mutex::new(state) }))
     }
 
@@ -89,7 +96,11 @@ impl Limit {
         // A place may have become free between the refusal and the push.
         self.0.let_in();
         let _leave = Leave { inner: &self.0, ticket };
-        let until = if planted::is(Bug::QueueDeadlineIgnored) { now + Duration::from_secs(3_600) } else { deadline.instant() };
+        let until = if planted::is(Bug::QueueDeadlineIgnored) {
+            now + Duration::from_secs(3_600)
+        } else {
+            deadline.instant()
+        };
         match tokio::time::timeout_at(until, rx).await {
             Ok(Ok(verdict)) => verdict,
             _ => Err(RejectionReason::Expired),

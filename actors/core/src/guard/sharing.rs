@@ -38,10 +38,10 @@ impl Guard {
         B: Serve<M>,
         M: Message,
     {
-        if sharing.cache.is_some() {
-            if let Some(reply) = self.recall::<M>(&sharing) {
-                return Ok(reply);
-            }
+        if sharing.cache.is_some()
+            && let Some(reply) = self.recall::<M>(&sharing)
+        {
+            return Ok(reply);
         }
         // Only reads may share a call that is under way: a write of each caller must happen.
         if !sharing.coalesce || class != Class::Read {
@@ -117,7 +117,10 @@ impl Guard {
 /// Says whether an error concerns this caller alone.
 fn is_own(error: &CallError, call: &CallContext) -> bool {
     let reason = error.as_rejection().map(crate::error::Rejection::reason);
-    let refused = matches!(reason, Some(RejectionReason::Expired | RejectionReason::Cancelled | RejectionReason::RateLimited { .. }));
+    let refused = matches!(
+        reason,
+        Some(RejectionReason::Expired | RejectionReason::Cancelled | RejectionReason::RateLimited { .. })
+    );
     // A panic says something about this instance and this call; another one may do better.
     let crashed = super::is_crash(error);
     refused || crashed || call.call_deadline().is_past(clock::now())

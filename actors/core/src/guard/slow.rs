@@ -1,6 +1,10 @@
 //! The slow calls of late, bounded.
 
-use std::{collections::VecDeque, sync::Arc, time::{Duration, SystemTime}};
+use std::{
+    collections::VecDeque,
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 
 use parking_lot::Mutex;
 use serde::Serialize;

@@ -29,7 +29,10 @@ use futures_util::{FutureExt, future::FusedFuture};
 use slab::Slab;
 use tokio::sync::Notify;
 
-use super::{InFlightCall, Inspected, instance::{InUse, Instance}};
+use super::{
+    InFlightCall, Inspected,
+    instance::{InUse, Instance},
+};
 use crate::hub::Hub;
 
 /// Time an instance has to be built; no network is involved, so only a mistake takes so long.
@@ -123,7 +126,9 @@ impl<B: Backend> Core<B> {
 
     fn ready(&self) -> Option<Rc<Instance<B>>> {
         match &*self.state.borrow() {
-            State::Ready(instance) if instance.epoch == self.hub.epoch() || planted::is(Bug::StaleInstance) => {
+            State::Ready(instance)
+                if instance.epoch == self.hub.epoch() || planted::is(Bug::StaleInstance) =>
+            {
                 Some(Rc::clone(instance))
             }
             _ => None,
@@ -319,7 +324,9 @@ impl<B: Backend> Core<B> {
         call: &CallContext,
     ) -> Result<R, CallError> {
         std::future::poll_fn(|cx| match run.as_mut().poll(cx) {
-            Poll::Pending if self.stopping.get() && !planted::is(Bug::DrainSilent) => Poll::Ready(Err(self.abandoned(call))),
+            Poll::Pending if self.stopping.get() && !planted::is(Bug::DrainSilent) => {
+                Poll::Ready(Err(self.abandoned(call)))
+            }
             poll => poll,
         })
         .await
@@ -341,7 +348,8 @@ impl<B: Backend> Core<B> {
         self.changed.notify_waiters();
         self.housekeeping.notify_one();
         let abandoned = self.calls.borrow().len();
-        let wakers: Vec<_> = self.calls.borrow_mut().iter_mut().filter_map(|(_, call)| call.waker.take()).collect();
+        let wakers: Vec<_> =
+            self.calls.borrow_mut().iter_mut().filter_map(|(_, call)| call.waker.take()).collect();
         wakers.into_iter().for_each(Waker::wake);
         self.wait_until(deadline, || self.calls.borrow().is_empty()).await;
         let old = std::mem::replace(&mut *self.state.borrow_mut(), State::Empty);

@@ -126,7 +126,8 @@ impl<B: Backend, R> Drop for Flight<B, R> {
         // The thread may be ending: no instance is replaced any more.
         let _ = catch_unwind(AssertUnwindSafe(|| drop(self.work.take())));
         if let Some(reply) = self.reply.take() {
-            let _ = reply.send(Err(given_up(&self.core, "the lane's thread ended", RejectionReason::Stopped)));
+            let _ =
+                reply.send(Err(given_up(&self.core, "the lane's thread ended", RejectionReason::Stopped)));
         }
     }
 }

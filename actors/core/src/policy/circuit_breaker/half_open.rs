@@ -1,7 +1,10 @@
 //! The probes of a half-open breaker.
 
 use super::{BreakerPolicy, open_time::after, verdict::reaches};
-use crate::{clock::Instant, planted::{self, Bug}};
+use crate::{
+    clock::Instant,
+    planted::{self, Bug},
+};
 
 /// A probe's place, which it loses at `until`.
 #[derive(Clone, Copy, Debug)]

@@ -6,7 +6,11 @@ use super::{
     BreakerState, CircuitBreaker, HalfOpen, Kind, Open, OverrideMode, Permit, Phase, Ramp, Refusal,
     RefusalReason, Transition, open_time::after, verdict,
 };
-use crate::{clock::Instant, outcome::Outcome, planted::{self, Bug}};
+use crate::{
+    clock::Instant,
+    outcome::Outcome,
+    planted::{self, Bug},
+};
 
 /// How many changes wait to be reported; the oldest give way, since a gauge needs the newest.
 const MAX_UNREPORTED: usize = 16;

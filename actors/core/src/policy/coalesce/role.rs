@@ -11,7 +11,11 @@ use std::{
 use tokio::sync::oneshot;
 
 use super::{FlightKey, Inner};
-use crate::{error::CallError, message::SharedReply, planted::{self, Bug}};
+use crate::{
+    error::CallError,
+    message::SharedReply,
+    planted::{self, Bug},
+};
 
 /// What a call is among its equals.
 #[derive(Debug)]

@@ -1,0 +1,90 @@
+//! The contract suite, against a real database file.
+#![allow(clippy::unwrap_used, missing_docs)]
+
+use std::{fs, path::PathBuf, time::Duration};
+
+use backstop_sql::{Execute, Query, Transact, Tx};
+use backstop_sqlite::SqliteOptions;
+use backstop_testkit::contract::{Call, ContractSubject, Ref};
+use tempfile::TempDir;
+
+struct Subject(TempDir);
+
+impl Subject {
+    fn file(&self) -> PathBuf {
+        self.0.path().join("data.db")
+    }
+
+    fn aside(&self) -> PathBuf {
+        self.0.path().join("aside.db")
+    }
+}
+
+impl ContractSubject for Subject {
+    type Connect = SqliteOptions;
+
+    async fn start() -> Self {
+        let subject = Self(TempDir::new().unwrap());
+        let connection = rusqlite::Connection::open(subject.file()).unwrap();
+        connection.execute_batch("CREATE TABLE entry (key INTEGER)").unwrap();
+        subject
+    }
+
+    fn connect(&self) -> SqliteOptions {
+        SqliteOptions::file(self.file()).create(false)
+    }
+
+    fn wrong(&self) -> Option<SqliteOptions> {
+        Some(self.connect().rows_max(0))
+    }
+
+    fn read(&self, backend: &Ref<Self>, within: Duration) -> Call {
+        let ask = backend.ask(Query::new("SELECT 7").typed::<(i64,)>()).within(within);
+        Box::pin(async move {
+            assert_eq!(ask.await?, [(7,)]);
+            Ok(())
+        })
+    }
+
+    fn slow(&self, backend: &Ref<Self>, _: Duration, within: Duration) -> Option<Call> {
+        // SQLite cannot sleep: this counts for hours, until it is interrupted.
+        let sql = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 100000000000) \
+                   SELECT count(*) FROM n";
+        let ask = backend.ask(Query::new(sql)).within(within);
+        Some(Box::pin(async move { ask.await.map(drop) }))
+    }
+
+    fn bad(&self, backend: &Ref<Self>, within: Duration) -> Call {
+        let ask = backend.ask(Query::new("SELECT nothing FROM nowhere")).within(within);
+        Box::pin(async move { ask.await.map(drop) })
+    }
+
+    fn write(&self, backend: &Ref<Self>, key: u64, within: Duration) -> Option<Call> {
+        let key = i64::try_from(key).unwrap();
+        let ask = backend.ask(Execute::new("INSERT INTO entry VALUES (?)").bind(key)).within(within);
+        Some(Box::pin(async move { ask.await.map(drop) }))
+    }
+
+    async fn writes(&self, key: u64) -> u32 {
+        let connection = rusqlite::Connection::open(self.file()).unwrap();
+        let count = "SELECT count(*) FROM entry WHERE key = ?";
+        connection.query_row(count, [i64::try_from(key).unwrap()], |row| row.get(0)).unwrap()
+    }
+
+    fn caller_panic(&self, backend: &Ref<Self>, within: Duration) -> Option<Call> {
+        let closure: Transact<()> = Transact::new(|_: &mut Tx<'_>| panic!("the caller's own"));
+        let ask = backend.ask(closure).within(within);
+        Some(Box::pin(async move { ask.await.map(drop) }))
+    }
+
+    async fn make_unreachable(&self) -> bool {
+        fs::rename(self.file(), self.aside()).unwrap();
+        true
+    }
+
+    async fn make_reachable(&self) {
+        fs::rename(self.aside(), self.file()).unwrap();
+    }
+}
+
+backstop_testkit::contract_suite!(Subject);
