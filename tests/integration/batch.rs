@@ -214,7 +214,7 @@ async fn one_deadline_holds_for_the_whole_batch() {
     let runtime = one(&world, "b").await;
     let batch = Batch::new()
         .max_concurrency(1)
-        .within(Duration::from_millis(40))
+        .within(Duration::from_millis(300))
         .then(hold("never"))
         .then(reply(json!(1)).id("late"));
     let report = runtime.orchestrator().batch(batch).await.unwrap();
@@ -222,7 +222,7 @@ async fn one_deadline_holds_for_the_whole_batch() {
     assert_eq!(report.results[1].error().unwrap().code(), "expired");
     assert!(report.elapsed < Duration::from_secs(2));
 
-    let own = Batch::new().then(hold("never").within(Duration::from_millis(20))).then(reply(json!(1)));
+    let own = Batch::new().then(hold("never").within(Duration::from_millis(200))).then(reply(json!(1)));
     let report = runtime.orchestrator().batch(own).await.unwrap();
     assert_eq!((report.results[0].outcome(), report.results[1].outcome()), (Outcome::Failed, Outcome::Ok));
     end(runtime).await;

@@ -30,7 +30,7 @@ async fn every_kind_of_end_stays_with_its_own_operation() {
         .then(item("open", "reply"))
         .then(item("opne", "reply"))
         .then(item("b", "no such operation"))
-        .then(BatchItem::new("b", "hold", json!({"label": "never"})).within(Duration::from_millis(30)))
+        .then(BatchItem::new("b", "hold", json!({"label": "never"})).within(Duration::from_millis(300)))
         .then(item("b", "reply"));
     let report = runtime.orchestrator().batch(batch).await.unwrap();
     let codes: Vec<_> =

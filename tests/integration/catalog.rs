@@ -34,3 +34,13 @@ fn unknown_kinds_and_keys_are_named() {
     assert!(error.to_string().contains("reader"), "{error}");
     assert!(catalog::connector("sqlite", json!({})).unwrap_err().to_string().contains("path"));
 }
+
+#[cfg(feature = "http")]
+#[test]
+fn http_settings_are_read_and_secrets_are_not_repeated() {
+    let connector =
+        catalog::connector("http", json!({"base_url": "https://a.example/v1", "max_connections": 4}));
+    assert_eq!(connector.unwrap().kind(), "http");
+    let error = catalog::connector("http", json!({"base_url": "https://user:canary@a.example"})).unwrap_err();
+    assert!(!error.to_string().contains("canary") && error.to_string().contains("http"), "{error}");
+}

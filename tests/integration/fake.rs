@@ -24,6 +24,7 @@ pub(crate) struct Seen {
     pub(crate) active: usize,
     pub(crate) active_max: usize,
     pub(crate) connected: usize,
+    pub(crate) probed: usize,
     pub(crate) closed: usize,
 }
 
@@ -99,6 +100,7 @@ impl Backend for Fake {
     const KIND: &'static str = "fake";
 
     async fn probe(&self, _: &CallContext) -> Result<(), Failure> {
+        self.0.world.0.send_modify(|seen| seen.probed += 1);
         Ok(())
     }
 

@@ -77,13 +77,13 @@ async fn one_deadline_is_shared_so_that_a_hanging_primary_leaves_time_for_the_re
     let (runtime, primary, replica) = two(&world).await;
     let hang = || Do::hold("never").of(Class::Read);
     let fallback =
-        Fallback::ask(&primary, hang()).or(&replica, Do::reply(2)).within(Duration::from_millis(200));
+        Fallback::ask(&primary, hang()).or(&replica, Do::reply(2)).within(Duration::from_millis(800));
     let answer = fallback.await.unwrap();
     assert_eq!((answer.by.as_str(), answer.earlier[0].code()), ("replica", "timeout"));
-    assert!(answer.elapsed >= Duration::from_millis(95) && answer.elapsed < Duration::from_secs(2));
+    assert!(answer.elapsed >= Duration::from_millis(395) && answer.elapsed < Duration::from_secs(5));
 
     let fallback = Fallback::ask(&primary, hang()).or(&replica, hang()).or_value(|| 9.into());
-    let answer = fallback.within(Duration::from_millis(40)).await.unwrap();
+    let answer = fallback.within(Duration::from_millis(600)).await.unwrap();
     assert_eq!((answer.value, answer.by.as_str(), answer.earlier.len()), (9.into(), "value", 2));
 
     let none = Fallback::ask(&primary, Do::reply(1)).within(Duration::ZERO).await.unwrap_err();

@@ -21,7 +21,7 @@ async fn the_actor_executes_batches_and_collects() {
     assert_eq!(actor.send(Execute::new("b", "reply", json!({"value": 7}))).await.unwrap().unwrap(), 7);
     let error = actor.send(Execute::new("c", "reply", json!({}))).await.unwrap().unwrap_err();
     assert_eq!(error.code(), "unknown_backend");
-    let short = Execute::new("b", "hold", json!({"label": "never"})).within(Duration::from_millis(20));
+    let short = Execute::new("b", "hold", json!({"label": "never"})).within(Duration::from_millis(200));
     assert_eq!(actor.send(short).await.unwrap().unwrap_err().code(), "timeout");
 
     let batch = Batch::new().then(BatchItem::new("b", "reply", json!({"value": 1})));

@@ -13,6 +13,7 @@ mod breaker;
 mod hot;
 mod intake;
 mod limit;
+mod probe;
 mod sharing;
 mod slow;
 
@@ -31,6 +32,7 @@ use serde::Serialize;
 pub use self::{
     attempt::panic_text,
     intake::{Admission, Ticket},
+    probe::ProbePass,
     slow::SlowCall,
 };
 use self::{breaker::Breaker, hot::Hot, intake::Intake, limit::Limit, slow::SlowCalls};
@@ -47,7 +49,7 @@ use crate::{
         Policy,
         budget::RetryBudget,
         cache::Cache,
-        circuit_breaker::{BreakerSnapshot, BreakerState, CircuitBreaker, Override, Permit, Transition},
+        circuit_breaker::{BreakerSnapshot, BreakerState, CircuitBreaker, Override, Transition},
         coalesce::Flights,
         rate_limiter::{ClientLimiter, RateLimiter},
         restart::{RestartDecision, RestartWindow},
@@ -453,37 +455,6 @@ impl Guard {
             if let Some(watcher) = self.watcher.get() {
                 watcher(&transition);
             }
-        }
-    }
-}
-
-/// The right to one dedicated probe; dropped unused, it leaves no trace.
-#[derive(Debug)]
-pub struct ProbePass<'a> {
-    guard: &'a Guard,
-    permit: Option<Permit>,
-}
-
-impl ProbePass<'_> {
-    /// Notes how the probe ended.
-    pub fn finish(mut self, result: &Result<(), CallError>) {
-        let Some(permit) = self.permit.take() else { return };
-        let (guard, now) = (self.guard, clock::now());
-        if let Err(error) = result {
-            guard.events.push(&guard.name, EventKind::ProbeFailed { error: error.to_string().into() });
-        }
-        let hint = result.as_ref().err().and_then(|error| error.retry_after(now));
-        guard.on_breaker(|machine| match result {
-            Ok(()) => machine.probe_succeeded(permit, now),
-            Err(error) => machine.probe_failed(permit, now, &error.to_string(), hint),
-        });
-    }
-}
-
-impl Drop for ProbePass<'_> {
-    fn drop(&mut self) {
-        if let Some(permit) = self.permit.take() {
-            self.guard.on_breaker(|machine| machine.release(permit, clock::now()));
         }
     }
 }

@@ -127,6 +127,9 @@ impl Backend for Sqlite {
     const SETTLE: Duration = Duration::from_millis(30);
 
     async fn probe(&self, call: &CallContext) -> Result<(), Failure> {
+        if let Some(inline) = self.inline.borrow_mut().as_mut() {
+            inline.look_again();
+        }
         self.rows(&Arc::new(Request::new(PROBE)), call).await.map(drop)
     }
 

@@ -66,7 +66,7 @@ pub(crate) struct Inline {
     watch: Arc<Watch>,
     epoch: u64,
     file: Option<FileId>,
-    looked: Instant,
+    looked: Option<Instant>,
     reads: u64,
 }
 
@@ -84,14 +84,20 @@ impl Inline {
         let connection = connection::open(&core.options, Role::Reader, &watch);
         let connection = connection.map_err(|error| error::failure(error, During::Open))?;
         core.stats.opened();
-        Ok(Self { connection, watch, epoch, file: file(core), looked: clock::now(), reads: 0 })
+        Ok(Self { connection, watch, epoch, file: file(core), looked: Some(clock::now()), reads: 0 })
+    }
+
+    /// Has the next read look at the path first, however short ago the last look was.
+    pub(crate) fn look_again(&mut self) {
+        self.looked = None;
     }
 
     /// Says whether the connection still reads the database of `epoch` at its path.
     pub(crate) fn is_current(&mut self, core: &Core, epoch: u64) -> bool {
         let now = clock::now();
-        if now.saturating_duration_since(self.looked) >= LOOK_EVERY {
-            self.looked = now;
+        let recent = |looked| now.saturating_duration_since(looked) < LOOK_EVERY;
+        if !self.looked.is_some_and(recent) {
+            self.looked = Some(now);
             self.count(core);
             if file(core) != self.file {
                 core.closed();

@@ -191,6 +191,10 @@ pub fn an_outage_opens_the_breaker_and_costs_no_restart<S: ContractSubject>() {
     host::<S, _>(async |stage| {
         stage.subject.read(&stage.backend, AMPLE).await.expect("a read works");
         if stage.subject.make_unreachable().await {
+            // A file that is gone is noticed at the next look, not at the next read.
+            stage
+                .until("the outage", async || stage.subject.read(&stage.backend, AMPLE).await.is_err())
+                .await;
             for _ in 0..10 {
                 assert!(stage.subject.read(&stage.backend, AMPLE).await.is_err());
             }

@@ -117,7 +117,10 @@ impl Caller {
 
 impl Sample {
     /// Sums up what the callers of one turn saw.
-    pub fn of(seen: impl IntoIterator<Item = Caller>, turn: std::thread::JoinHandle<(Duration, f64)>) -> Self {
+    pub fn of(
+        seen: impl IntoIterator<Item = Caller>,
+        turn: std::thread::JoinHandle<(Duration, f64)>,
+    ) -> Self {
         let (elapsed, cpu) = turn.join().unwrap();
         let (mut counted, mut latency) = (0, histogram());
         for caller in seen {

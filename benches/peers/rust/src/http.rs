@@ -16,8 +16,11 @@ const PATH: &str = "body";
 pub fn run(options: &Options) {
     let server = server::Process::start();
     let base = server.base();
-    let mut contenders =
-        vec![peer::gets(PEER, &base), backstop::gets("Backstop, 1 thread", &base, 1), backstop::gets("Backstop, 2 threads", &base, 2)];
+    let mut contenders = vec![
+        peer::gets(PEER, &base),
+        backstop::gets("Backstop, 1 thread", &base, 1),
+        backstop::gets("Backstop, 2 threads", &base, 2),
+    ];
     let lines = rounds::run(options, EVERY, &options.callers(&[1, 16, 64, 256]), &mut contenders);
     table::show(options, "HTTP GET, 100 bytes, loopback", PEER, &lines, None);
 }

@@ -13,8 +13,12 @@ const EVERY: u64 = 16;
 /// Runs the comparison and prints its tables.
 pub fn run(options: &Options) {
     if options.wants("same thread") {
-        let mut contenders =
-            vec![kameo_peer::same_thread(), ractor_peer::same_thread(), actix_peer::same_thread(), backstop::same_thread()];
+        let mut contenders = vec![
+            kameo_peer::same_thread(),
+            ractor_peer::same_thread(),
+            actix_peer::same_thread(),
+            backstop::same_thread(),
+        ];
         let lines = rounds::run(options, EVERY, &options.callers(&[1, 64]), &mut contenders);
         table::show(options, "Messages, same thread", "kameo", &lines, None);
         table::show(options, "Messages, same thread", "ractor", &lines, None);

@@ -2,9 +2,12 @@
 
 use std::{future::Future, sync::mpsc, thread};
 
-use tokio::{runtime::{Builder, Runtime}, task::LocalSet};
+use tokio::{
+    runtime::{Builder, Runtime},
+    task::LocalSet,
+};
 
-use crate::contender::{Sample, Caller, Stopwatch};
+use crate::contender::{Caller, Sample, Stopwatch};
 
 /// A thread with a runtime and a `LocalSet`, like an actix-web worker.
 pub struct Arbiter {

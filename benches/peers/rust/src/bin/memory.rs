@@ -71,8 +71,7 @@ async fn idle_lanes(echo: &BackendRef<Echo>) {
 /// Puts calls in flight, then lets go of them.
 async fn in_flight(echo: &BackendRef<Echo>, round: usize) {
     let (before, start) = (HELD.load(Relaxed), Instant::now());
-    let callers: Vec<_> =
-        (0..CALLS).map(|_| tokio::task::spawn_local(echo.ask(Hold))).collect();
+    let callers: Vec<_> = (0..CALLS).map(|_| tokio::task::spawn_local(echo.ask(Hold))).collect();
     while echo.snapshot().lanes.iter().map(|lane| lane.in_flight).sum::<usize>() < CALLS {
         tokio::task::yield_now().await;
     }
@@ -86,7 +85,10 @@ async fn in_flight(echo: &BackendRef<Echo>, round: usize) {
     }
     let whole = start.elapsed();
     let each = |time: Duration| time.as_secs_f64() * 1e6 / CALLS as f64;
-    println!("| {CALLS} calls in flight, round {round}: bytes each, the caller's task included | {} B |", held / CALLS as i64);
+    println!(
+        "| {CALLS} calls in flight, round {round}: bytes each, the caller's task included | {} B |",
+        held / CALLS as i64
+    );
     println!("| … to start one | {:.2} µs |", each(started));
     println!("| … to start and cancel one | {:.2} µs |", each(whole));
 }

@@ -42,7 +42,9 @@ impl Drop for Process {
 /// Serves until the process is ended.
 pub fn serve() {
     actix_web::rt::System::new().block_on(async {
-        let app = || App::new().route("/body", web::get().to(async || HttpResponse::Ok().body([b'x'; 100].as_slice())));
+        let app = || {
+            App::new().route("/body", web::get().to(async || HttpResponse::Ok().body([b'x'; 100].as_slice())))
+        };
         let server = HttpServer::new(app).workers(1).bind(("127.0.0.1", 0)).unwrap();
         println!("{}", server.addrs()[0]);
         server.run().await.unwrap();

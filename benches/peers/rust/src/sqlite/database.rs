@@ -46,7 +46,9 @@ impl Database {
         let parent = options.directory.clone().unwrap_or_else(std::env::temp_dir);
         let database = Self { directory: tempfile::tempdir_in(parent).unwrap(), durability };
         let mut connection = database.open();
-        connection.execute("CREATE TABLE item (id INTEGER PRIMARY KEY, name TEXT, amount INTEGER)", []).unwrap();
+        connection
+            .execute("CREATE TABLE item (id INTEGER PRIMARY KEY, name TEXT, amount INTEGER)", [])
+            .unwrap();
         let filling = connection.transaction().unwrap();
         for id in 1..=ROWS {
             filling.execute(INSERT, (format!("item {id}"), id)).unwrap();
