@@ -2,7 +2,8 @@
 //!
 //! Every policy is on, with its default: intake, mailbox, guard, breaker, deadline, reply, statistics.
 #![allow(clippy::disallowed_methods, reason = "measures real time, on the real clock")]
-#![allow(missing_docs, clippy::unwrap_used)]
+#![allow(missing_docs, clippy::unwrap_used, reason = "a failure must end the run")]
+#![allow(clippy::disallowed_methods, reason = "measures the time of the machine")]
 
 #[path = "overhead/arbiter.rs"]
 mod arbiter;

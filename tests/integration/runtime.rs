@@ -268,7 +268,6 @@ async fn slow_calls_of_all_backends_come_in_one_list() {
 }
 
 #[tokio::test]
-#[ignore = "the supervisor leaves the control actor of the refused one running"]
 async fn of_two_backends_that_are_added_under_one_name_at_once_the_refused_one_leaves_nothing_behind() {
     let world = World::new();
     let runtime = Runtime::builder().start().await.unwrap();

@@ -198,22 +198,15 @@ impl SupervisorRef {
         let guard = Guard::new(Name::from(name), policy, Arc::clone(&self.events)).map_err(bad)?;
         let (recipe, lanes_max) = hub::recipe(connect).map_err(bad)?;
         let hub = Hub::new(guard, recipe, lanes_max, placement, Arc::clone(&self.homes));
-        self.start_control(&hub, placement)?;
+        // The control actor starts where the name is taken, in one step: a refused or dropped `add` leaves none.
+        let (tx, rx) = channel(0);
+        let control = Control::new(Arc::clone(&hub));
+        let _ = hub.control.set(Addr::new(tx));
+        let start = Box::new(move || host::start_on(control, host::Turn::default(), rx));
         let child: Arc<dyn Child> = Arc::new(Arc::clone(&hub));
-        self.addr.send(Adopt(child)).await.map_err(|_| StartError::Ended)??;
+        self.addr.send(Adopt { child, start }).await.map_err(|_| StartError::Ended)??;
         hub.event(EventKind::Started);
         Ok(BackendRef::new(hub))
-    }
-
-    fn start_control<B: backstop_core::backend::Backend>(
-        &self,
-        hub: &Arc<Hub<B>>,
-        placement: Placement,
-    ) -> Result<(), StartError> {
-        let (tx, rx) = channel(0);
-        let control = Control::new(Arc::clone(hub));
-        let _ = hub.control.set(Addr::new(tx));
-        run_control(placement, &self.homes, move || host::start_on(control, host::Turn::default(), rx))
     }
 
     /// Replaces the recipe of a backend while it runs; calls under way end on the old instances.
@@ -310,7 +303,12 @@ async fn follow(events: Arc<EventRing>, supervisor: Addr<Supervisor>) {
     }
 }
 
-struct Adopt(Arc<dyn Child>);
+/// Takes a backend under supervision and starts its control actor.
+struct Adopt {
+    child: Arc<dyn Child>,
+    start: Box<dyn FnOnce() + Send>,
+}
+
 impl Message for Adopt {
     type Result = Result<(), StartError>;
 }
@@ -318,12 +316,13 @@ impl Message for Adopt {
 impl Handler<Adopt> for Supervisor {
     type Result = Result<(), StartError>;
 
-    fn handle(&mut self, Adopt(child): Adopt, _: &mut Self::Context) -> Self::Result {
+    fn handle(&mut self, Adopt { child, start }: Adopt, _: &mut Self::Context) -> Self::Result {
         if self.children.iter().any(|present| present.name() == child.name()) {
             return Err(StartError::NameTaken(child.name().into()));
         }
         self.children.push(child);
         self.published.send_replace(self.children.clone());
+        start();
         Ok(())
     }
 }
