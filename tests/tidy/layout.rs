@@ -58,7 +58,7 @@ fn machine_paths(tree: &Tree) -> Vec<String> {
     breaches
 }
 
-/// Whether a slash after this text starts a path, and is not a separator inside one (`src/work/queue.rs`).
+/// Whether a slash after this text starts a path, and is not a separator inside one (`src/a/queue.rs`).
 fn is_absolute(before: &str) -> bool {
     !before.ends_with(|c: char| c.is_alphanumeric() || "_-.}".contains(c))
 }
