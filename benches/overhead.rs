@@ -1,9 +1,8 @@
 //! What Backstop adds to one message; see `docs/benchmarks.md`.
 //!
-//! Every policy is on, with its default: intake, mailbox, guard, breaker, deadline, reply, statistics.
-#![allow(clippy::disallowed_methods, reason = "measures real time, on the real clock")]
+//! Every policy is on, with its default: intake, guard, breaker, deadline, reply, statistics; across threads
+//! also the mailbox.
 #![allow(missing_docs, clippy::unwrap_used, reason = "a failure must end the run")]
-#![allow(clippy::disallowed_methods, reason = "measures the time of the machine")]
 
 #[path = "overhead/arbiter.rs"]
 mod arbiter;
