@@ -2,6 +2,7 @@
 //!
 //! Every policy is on, with its default: intake, guard, breaker, deadline, reply, statistics; across threads
 //! also the mailbox.
+#![allow(clippy::disallowed_methods, reason = "measures real time, on the real clock")]
 #![allow(missing_docs, clippy::unwrap_used, reason = "a failure must end the run")]
 
 #[path = "overhead/arbiter.rs"]
