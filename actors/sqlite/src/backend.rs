@@ -73,20 +73,20 @@ impl Sqlite {
         if known.is_slow() {
             self.ensure_open(call).await?;
         } else {
-            if !self.is_ready() {
-                self.ensure_open(call).await?;
-            }
-            if let Inlined::Done(result) = self.read_inline(&known, request)? {
+            let ready =
+                self.inline.borrow_mut().as_mut().and_then(|it| it.read(self.core(), &known, request));
+            let inlined = match ready {
+                Some(inlined) => inlined,
+                None => {
+                    self.ensure_open(call).await?;
+                    self.open_inline(&known, request)?
+                }
+            };
+            if let Inlined::Done(result) = inlined {
                 return result;
             }
         }
         rows_of(self.core().read(work(), call).await?)
-    }
-
-    /// Says whether the inline connection reads the database that the writer has open.
-    fn is_ready(&self) -> bool {
-        let Some(epoch) = self.core().epoch() else { return false };
-        self.inline.borrow_mut().as_mut().is_some_and(|inline| inline.is_current(self.core(), epoch))
     }
 
     /// Makes sure that the writer has the database open; it creates what is missing.
@@ -97,19 +97,16 @@ impl Sqlite {
         Ok(())
     }
 
-    fn read_inline(&self, known: &Known, request: &Request) -> Result<Inlined, Failure> {
+    /// Opens the lane's connection anew and reads on it.
+    fn open_inline(&self, known: &Known, request: &Request) -> Result<Inlined, Failure> {
         let core = self.core();
         let mut slot = self.inline.borrow_mut();
+        self.drop_inline(&mut slot);
         let epoch = core.epoch().ok_or_else(|| Failure::unavailable("the database is closed"))?;
-        if !slot.as_mut().is_some_and(|inline| inline.is_current(core, epoch)) {
-            self.drop_inline(&mut slot);
-            *slot = Some(Inline::open(core, epoch)?);
-            self.opened.set(self.opened.get() + 1);
-        }
-        match slot.as_mut() {
-            Some(inline) => Ok(inline.read(core, known, request)),
-            None => Ok(Inlined::Elsewhere),
-        }
+        let inline = slot.insert(Inline::open(core, epoch)?);
+        self.opened.set(self.opened.get() + 1);
+        // a file that was replaced this very moment
+        Ok(inline.read(core, known, request).unwrap_or(Inlined::Elsewhere))
     }
 
     fn drop_inline(&self, slot: &mut Option<Inline>) {

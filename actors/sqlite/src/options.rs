@@ -33,6 +33,7 @@ pub struct SqliteOptions {
     pub(crate) rows_max: usize,
     pub(crate) bytes_max: usize,
     pub(crate) inline_steps: u32,
+    pub(crate) read_window: Duration,
     pub(crate) transaction_idle: Duration,
 }
 
@@ -90,6 +91,7 @@ impl SqliteOptions {
             rows_max: 10_000,
             bytes_max: 16 << 20,
             inline_steps: 20_000,
+            read_window: Duration::from_millis(1),
             transaction_idle: Duration::from_secs(1),
         }
     }
@@ -159,6 +161,18 @@ impl SqliteOptions {
         self
     }
 
+    /// Sets how long reads on the caller's thread may share one read transaction, up to 100 ms; 1 ms by
+    /// default, and 0 gives each read its own.
+    ///
+    /// A commit of this backend ends it at once, so reads always see what was acknowledged. A commit of
+    /// another process is seen this much later at most. Sharing saves two locks of the file a read: a point
+    /// read costs half.
+    #[must_use]
+    pub fn read_window(mut self, window: Duration) -> Self {
+        self.read_window = window;
+        self
+    }
+
     /// Sets how long a transaction's closure may stay without a statement, up to 60 s; 1 s by default.
     ///
     /// A thread cannot be stopped from outside: the limit is noticed at the next statement or at the end,
@@ -179,6 +193,10 @@ impl SqliteOptions {
         in_range("inline_steps", self.inline_steps as usize, 1_000, 10_000_000)?;
         at_most_a_minute("busy_timeout", self.busy_timeout)?;
         at_most_a_minute("transaction_idle", self.transaction_idle)?;
+        if self.read_window > Duration::from_millis(100) {
+            let text = format!("must be at most 100ms, it is {:?}", self.read_window);
+            return Err(ConfigError::new("read_window", text));
+        }
         if self.transaction_idle.is_zero() {
             return Err(ConfigError::new("transaction_idle", "must be longer than 0"));
         }

@@ -1,6 +1,7 @@
 //! Reads: inline on the caller's thread while they are short, on reader threads when they are not.
 
 pub(crate) mod threads;
+mod window;
 
 use std::{cell::Cell, sync::Arc, time::Duration};
 
@@ -9,13 +10,13 @@ use backstop_core::{
     error::Failure,
 };
 use backstop_sql::{Columns, Request, Rows, Statement};
-use rusqlite::Connection;
 
 use crate::{
     connection::{self, Role},
     error::{self, During, Fault},
     file::FileId,
     options::Place,
+    reader::window::Window,
     run::{self, Limits},
     shared::Core,
     watch::Watch,
@@ -23,6 +24,9 @@ use crate::{
 
 /// How often a lane looks whether the file is still in its place.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
+
+/// Reads that follow each other this closely share a transaction; a read on its own would only pay for one.
+const CLOSE: Duration = Duration::from_micros(200);
 
 /// What a lane knows of a statement.
 pub(crate) struct Known {
@@ -62,11 +66,13 @@ impl Known {
 /// The read-only connection of one lane.
 #[derive(Debug)]
 pub(crate) struct Inline {
-    connection: Connection,
+    window: Window,
     watch: Arc<Watch>,
     epoch: u64,
     file: Option<FileId>,
     looked: Option<Instant>,
+    /// When the last read was asked for.
+    asked: Instant,
     reads: u64,
 }
 
@@ -84,7 +90,8 @@ impl Inline {
         let connection = connection::open(&core.options, Role::Reader, &watch);
         let connection = connection.map_err(|error| error::failure(error, During::Open))?;
         core.stats.opened();
-        Ok(Self { connection, watch, epoch, file: file(core), looked: Some(clock::now()), reads: 0 })
+        let (window, now) = (Window::new(connection, core.options.read_window), clock::now());
+        Ok(Self { window, watch, epoch, file: file(core), looked: Some(now), asked: now, reads: 0 })
     }
 
     /// Has the next read look at the path first, however short ago the last look was.
@@ -93,8 +100,7 @@ impl Inline {
     }
 
     /// Says whether the connection still reads the database of `epoch` at its path.
-    pub(crate) fn is_current(&mut self, core: &Core, epoch: u64) -> bool {
-        let now = clock::now();
+    fn is_current(&mut self, core: &Core, epoch: u64, now: Instant) -> bool {
         let recent = |looked| now.saturating_duration_since(looked) < LOOK_EVERY;
         if !self.looked.is_some_and(recent) {
             self.looked = Some(now);
@@ -107,14 +113,23 @@ impl Inline {
         self.epoch == epoch
     }
 
-    /// Runs a read for as many steps as the options allow.
-    pub(crate) fn read(&mut self, core: &Core, known: &Known, request: &Request) -> Inlined {
+    /// Runs a read for as many steps as the options allow; `None` where the writer has to open the database
+    /// anew first.
+    pub(crate) fn read(&mut self, core: &Core, known: &Known, request: &Request) -> Option<Inlined> {
+        let (epoch, now) = (core.epoch()?, clock::now());
+        if !self.is_current(core, epoch, now) {
+            return None;
+        }
+        let close = now.saturating_duration_since(self.asked) < CLOSE;
+        self.asked = now;
+        let connection = self.window.enter(core, now, close);
         let _watching = self.watch.steps(core.options.inline_steps);
         let mut columns = known.columns.take();
         let limits = Limits::of(request, &core.options);
-        let result = run::read(&self.connection, &known.statement, request, limits, &mut columns);
+        let result = run::read(&connection, &known.statement, request, limits, &mut columns);
         known.columns.set(columns);
-        match result {
+        drop(connection);
+        Some(match result {
             Ok(rows) => {
                 self.reads += 1;
                 Inlined::Done(Ok(rows))
@@ -125,7 +140,7 @@ impl Inline {
             }
             Err(fault) if fault.is_busy() => Inlined::Elsewhere,
             Err(fault) => Inlined::Done(Err(Fault::into_failure(fault, During::Statement))),
-        }
+        })
     }
 
     /// Hands the count of reads over to the shared counters.

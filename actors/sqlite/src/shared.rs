@@ -67,6 +67,8 @@ pub(crate) struct Core {
     epoch: AtomicU64,
     /// Whether the writer holds the database open, so that readers find file and log in place.
     open: AtomicBool,
+    /// Odd while the writer is at work; no commit of this process happens between two equal even values.
+    version: AtomicU64,
     threads: Mutex<Threads>,
 }
 
@@ -86,6 +88,7 @@ impl Core {
             lanes: AtomicUsize::new(0),
             epoch: AtomicU64::new(0),
             open: AtomicBool::new(false),
+            version: AtomicU64::new(0),
             threads: Mutex::default(),
         }
     }
@@ -114,6 +117,18 @@ impl Core {
     /// Notes that the writer has closed the database, or that its file is gone.
     pub(crate) fn closed(&self) {
         self.open.store(false, Ordering::Release);
+    }
+
+    /// Notes that the writer begins or ends its work.
+    pub(crate) fn changes(&self, at_work: bool) {
+        debug_assert_eq!(self.version.load(Ordering::Relaxed).is_multiple_of(2), at_work);
+        // a read that sees the effect of a commit sees the odd value that was stored before it
+        self.version.fetch_add(1, Ordering::SeqCst);
+    }
+
+    /// Returns the version of the data while nobody of this process changes it.
+    pub(crate) fn settled(&self) -> Option<u64> {
+        Some(self.version.load(Ordering::SeqCst)).filter(|version| version.is_multiple_of(2))
     }
 
     /// Hands work to the writer and waits for its end.

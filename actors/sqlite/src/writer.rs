@@ -47,6 +47,7 @@ pub(crate) fn run(core: &Arc<Core>) {
     let mut batch = Vec::new();
     while core.writes.drain(core.options.group_max, &mut batch) {
         writer.backlog.extend(batch.drain(..));
+        core.changes(true);
         while !writer.backlog.is_empty() {
             // a panic here is a defect of ours or of the driver: those who wait hear of it by their
             // dropped channels, and the connection is not used again
@@ -55,6 +56,7 @@ pub(crate) fn run(core: &Arc<Core>) {
                 writer.discard();
             }
         }
+        core.changes(false);
     }
     writer.close();
 }
@@ -68,13 +70,15 @@ struct Writer<'a> {
     memo: Memo<Arc<Statement>>,
     backlog: VecDeque<Job>,
     group: Vec<Job>,
+    /// How many the last groups had.
+    crowd: usize,
 }
 
 impl<'a> Writer<'a> {
     fn new(core: &'a Arc<Core>) -> Self {
         let memo = Memo::new(core.options.statement_cache);
         let (backlog, group) = (VecDeque::new(), Vec::new());
-        Self { core, connection: None, file: None, watch: Arc::default(), memo, backlog, group }
+        Self { core, connection: None, file: None, watch: Arc::default(), memo, backlog, group, crowd: 0 }
     }
 
     /// Serves the head of the backlog: one job of its own kind, or all that may share a commit.

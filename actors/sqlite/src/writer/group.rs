@@ -4,7 +4,7 @@
 //! disk, ON CONFLICT ROLLBACK), the others are run again without it, each within its deadline; nobody is
 //! answered before the commit, so nobody is answered twice.
 
-use std::mem;
+use std::{mem, thread};
 
 use backstop_core::{
     clock,
@@ -16,13 +16,21 @@ use super::Writer;
 use crate::{
     error::{self, During},
     job::{Job, Reply, Work},
+    options::Synchronous,
 };
 
 /// After so many runs that a member ended, each operation gets a transaction of its own.
 const RUNS_MAX: usize = 3;
 
 /// How often those who arrive while a group runs may still join it.
-const JOINS_MAX: usize = 8;
+const JOINS_MAX: usize = 64;
+
+/// How often the processor is given away while callers of the last group are missing: about a microsecond each
+/// where nobody else wants it. Measured with 64 callers: a commit of 40 operations becomes one of 59.
+const PATIENCE_FULL: usize = 96;
+
+/// The same where a commit does not wait for the disk and costs about 13 µs.
+const PATIENCE: usize = 4;
 
 /// How those that are left after a run go on.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -40,9 +48,10 @@ impl Writer<'_> {
         for _ in 0..RUNS_MAX {
             drop_stale(&mut jobs);
             if jobs.len() == 1 {
-                self.join_late(&mut jobs);
+                let _ = self.join_late(&mut jobs) || self.await_crowd(&mut jobs);
             }
             if jobs.len() < 2 {
+                self.crowd_was(jobs.len());
                 break;
             }
             let next = self.try_group(&mut jobs, JOINS_MAX);
@@ -92,10 +101,11 @@ impl Writer<'_> {
                 jobs.retain(|job| job.ticket.requeue());
                 return Next::Together;
             }
-            if round == joins || !self.join_late(jobs) {
+            if round == joins || !(self.join_late(jobs) || self.await_crowd(jobs)) {
                 break;
             }
         }
+        self.crowd_was(jobs.len());
         self.finish(jobs, results)
     }
 
@@ -115,6 +125,30 @@ impl Writer<'_> {
             }
         }
         jobs.len() > before
+    }
+
+    /// Lets the callers of the last group come back before the commit is paid: gives the processor away a few
+    /// times while fewer are here than were then. One caller alone never waits.
+    fn await_crowd(&mut self, jobs: &mut Vec<Job>) -> bool {
+        let patience = match self.core.options.synchronous {
+            Synchronous::Full => PATIENCE_FULL,
+            Synchronous::Normal => PATIENCE,
+        };
+        for _ in 0..patience {
+            if jobs.len() >= self.crowd {
+                return false;
+            }
+            thread::yield_now();
+            if self.join_late(jobs) {
+                return true;
+            }
+        }
+        false
+    }
+
+    /// Remembers how many came; one small group among large ones does not make us forget them.
+    fn crowd_was(&mut self, size: usize) {
+        self.crowd = size.max(self.crowd - self.crowd.div_ceil(8));
     }
 
     /// Runs the members that have no result yet; returns the one whose error ended the transaction.

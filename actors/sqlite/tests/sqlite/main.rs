@@ -11,5 +11,6 @@ mod lifecycle;
 mod options;
 mod reads;
 mod support;
+mod windows;
 mod wire;
 mod writes;
