@@ -70,7 +70,7 @@ struct Writer<'a> {
     memo: Memo<Arc<Statement>>,
     backlog: VecDeque<Job>,
     group: Vec<Job>,
-    /// How many the last groups had.
+    /// How many callers may come next.
     crowd: usize,
 }
 

@@ -51,7 +51,6 @@ impl Writer<'_> {
                 let _ = self.join_late(&mut jobs) || self.await_crowd(&mut jobs);
             }
             if jobs.len() < 2 {
-                self.crowd_was(jobs.len());
                 break;
             }
             let next = self.try_group(&mut jobs, JOINS_MAX);
@@ -105,7 +104,6 @@ impl Writer<'_> {
                 break;
             }
         }
-        self.crowd_was(jobs.len());
         self.finish(jobs, results)
     }
 
@@ -146,9 +144,14 @@ impl Writer<'_> {
         false
     }
 
-    /// Remembers how many came; one small group among large ones does not make us forget them.
-    fn crowd_was(&mut self, size: usize) {
-        self.crowd = size.max(self.crowd - self.crowd.div_ceil(8));
+    /// Counts whom the next commit should wait for: those who get their answers now and, where a commit is a
+    /// sync, those who wait already. Without the latter, two halves of the callers could take turns for ever,
+    /// each missing the other's sync. A commit without one is cheaper than the callers' standing still.
+    fn expect(&mut self, answered: usize) {
+        self.crowd = match self.core.options.synchronous {
+            Synchronous::Full => answered + self.backlog.len() + self.core.writes.waiting(),
+            Synchronous::Normal => answered,
+        };
     }
 
     /// Runs the members that have no result yet; returns the one whose error ended the transaction.
@@ -181,6 +184,7 @@ impl Writer<'_> {
                 if done > 0 {
                     self.core.stats.committed(done);
                 }
+                self.expect(jobs.len());
                 for (job, result) in jobs.drain(..).zip(results) {
                     job.answer(result);
                 }
@@ -227,6 +231,7 @@ impl Writer<'_> {
             self.core.stats.committed(1);
         }
         let result = result.map_err(|failure| super::member::verdict(failure, &job.ticket));
+        self.expect(1);
         job.answer(result.map(Reply::Written));
         None
     }
