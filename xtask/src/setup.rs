@@ -1,6 +1,7 @@
 //! `cargo xtask setup`: finds what the tests need, and installs what is missing.
 
 mod install;
+mod servers;
 mod tools;
 
 use install::{Plan, Rights};
@@ -18,14 +19,23 @@ pub(crate) fn run() -> Result<(), String> {
     if missing.is_empty() {
         return Ok(());
     }
-    let Plan { commands, by_hand } = install::plan(&missing, Rights::find());
-    for command in &commands {
+    let Plan { commands, undo, by_hand } = install::plan(&missing, Rights::find());
+    let installed = run_all(&commands);
+    // What was prepared is taken back, also after a failure.
+    let undone = run_all(&undo);
+    installed.and(undone)?;
+    let missing = if commands.is_empty() { missing } else { look(TOOLS) };
+    if missing.is_empty() { Ok(()) } else { Err(complaint(&missing, &by_hand)) }
+}
+
+/// Runs the commands one after the other, up to the first that fails.
+fn run_all(commands: &[Vec<String>]) -> Result<(), String> {
+    for command in commands {
         if let Some((name, arguments)) = command.split_first() {
             process::run(process::program(name).args(arguments))?;
         }
     }
-    let missing = if commands.is_empty() { missing } else { look(TOOLS) };
-    if missing.is_empty() { Ok(()) } else { Err(complaint(&missing, &by_hand)) }
+    Ok(())
 }
 
 /// Prints one line for each tool and returns those that were not found.

@@ -6,6 +6,7 @@
 //! | [`contract`] | one suite that every backend runs: [`contract_suite!`] |
 //! | [`ledger`] | what callers were told, compared with what was executed |
 //! | [`proxy`] | a seeded TCP fault proxy for backends with real servers |
+//! | [`server`] | PostgreSQL and MariaDB of the test's own, to kill, stop, continue and restart |
 //! | [`sim`] | a runtime on virtual time |
 //!
 //! Test support may panic: a broken assumption of a test should end it.
@@ -15,6 +16,7 @@ pub mod contract;
 pub mod fake;
 pub mod ledger;
 pub mod proxy;
+pub mod server;
 pub mod sim;
 
 pub use backstop_core::planted;

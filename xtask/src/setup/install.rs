@@ -3,6 +3,18 @@
 use super::tools::{Install, Tool};
 use crate::process;
 
+/// Installs without questions; waits two minutes for another installation, such as the nightly upgrades.
+const QUIET_INSTALL: [&str; 8] = [
+    "env",
+    "DEBIAN_FRONTEND=noninteractive",
+    "apt-get",
+    "install",
+    "-y",
+    "--no-install-recommends",
+    "-o",
+    "DPkg::Lock::Timeout=120",
+];
+
 /// What we may do on this machine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Rights {
@@ -34,6 +46,8 @@ impl Rights {
 pub(crate) struct Plan {
     /// Commands to run now, in this order.
     pub(crate) commands: Vec<Vec<String>>,
+    /// Commands to run after them, also when one failed.
+    pub(crate) undo: Vec<Vec<String>>,
     /// Lines that the user has to run.
     pub(crate) by_hand: Vec<String>,
 }
@@ -41,10 +55,15 @@ pub(crate) struct Plan {
 /// Sorts the missing tools into what we do and what the user has to do.
 pub(crate) fn plan(missing: &[&Tool], rights: Rights) -> Plan {
     let mut plan = Plan::default();
-    let mut packages = Vec::new();
+    let (mut packages, mut prepare, mut undo) = (Vec::new(), Vec::new(), Vec::new());
     for tool in missing {
         match &tool.install {
             Install::Packages(names) => packages.extend_from_slice(names),
+            Install::Quietly { names, prepare: before, undo: after } => {
+                packages.extend_from_slice(names);
+                prepare.push(*before);
+                undo.push(*after);
+            }
             Install::Shell { line, unattended: true } => plan.commands.push(words(&["sh", "-c", line])),
             Install::Shell { line, unattended: false } => plan.by_hand.push((*line).to_owned()),
         }
@@ -59,16 +78,21 @@ pub(crate) fn plan(missing: &[&Tool], rights: Rights) -> Plan {
         Rights::Sudo => &["sudo", "-n"],
         Rights::No => {
             let names = packages.join(" ");
-            plan.by_hand.push(format!("sudo apt-get update && sudo apt-get install -y {names}"));
+            plan.by_hand.extend(prepare.iter().map(|line| format!("sudo sh -c '{line}'")));
+            plan.by_hand.push(format!(
+                "sudo apt-get update && sudo apt-get install -y --no-install-recommends {names}"
+            ));
+            plan.by_hand.extend(undo.iter().map(|line| format!("sudo sh -c '{line}'")));
             return plan;
         }
     };
+    let shell = |line: &&str| words(&[prefix, &["sh", "-c", line]].concat());
     // Packages first: what a tool's own line needs (npm) may be among them.
     let update = [prefix, &["apt-get", "update", "-q"]].concat();
-    let quiet =
-        ["env", "DEBIAN_FRONTEND=noninteractive", "apt-get", "install", "-y", "--no-install-recommends"];
-    let install = [prefix, &quiet, &packages].concat();
-    plan.commands.splice(0..0, [words(&update), words(&install)]);
+    let install = [prefix, &QUIET_INSTALL, &packages].concat();
+    let first = prepare.iter().map(shell).chain([words(&update), words(&install)]);
+    plan.commands.splice(0..0, first);
+    plan.undo = undo.iter().map(shell).collect();
     plan
 }
 
@@ -92,9 +116,8 @@ mod tests {
     fn root_installs_all_packages_at_once() {
         let (a, b) = (tool(Install::Packages(&["gcc", "libc6-dev"])), tool(Install::Packages(&["gcc"])));
         let plan = plan(&[&a, &b], Rights::Root);
-        let install =
-            "env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends gcc libc6-dev";
-        assert_eq!(lines(&plan), ["apt-get update -q", install]);
+        let install = format!("{} gcc libc6-dev", QUIET_INSTALL.join(" "));
+        assert_eq!(lines(&plan), ["apt-get update -q", install.as_str()]);
         assert!(plan.by_hand.is_empty());
     }
 
@@ -109,7 +132,23 @@ mod tests {
         let gcc = tool(Install::Packages(&["gcc"]));
         let plan = plan(&[&gcc], Rights::No);
         assert!(plan.commands.is_empty());
-        assert_eq!(plan.by_hand, ["sudo apt-get update && sudo apt-get install -y gcc"]);
+        assert_eq!(
+            plan.by_hand,
+            ["sudo apt-get update && sudo apt-get install -y --no-install-recommends gcc"]
+        );
+    }
+
+    #[test]
+    fn what_keeps_a_server_from_starting_stands_around_the_installation() {
+        let server =
+            || tool(Install::Quietly { names: &["postgresql"], prepare: "echo no > conf", undo: "rm conf" });
+        let done = plan(&[&server()], Rights::Sudo);
+        assert_eq!(lines(&done).first().map(String::as_str), Some("sudo -n sh -c echo no > conf"));
+        assert_eq!(done.undo, [["sudo", "-n", "sh", "-c", "rm conf"].map(str::to_owned)]);
+        let told = plan(&[&server()], Rights::No);
+        assert_eq!(told.by_hand.len(), 3);
+        assert_eq!(told.by_hand[0], "sudo sh -c 'echo no > conf'");
+        assert_eq!(told.by_hand[2], "sudo sh -c 'rm conf'");
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! The table of tools. A new server or browser for the tests is one more row.
 
+use super::servers;
 use crate::process;
 
 /// One thing the tests cannot do without.
@@ -20,6 +21,9 @@ pub(crate) struct Tool {
 pub(crate) enum Install {
     /// Packages of the distribution, by their names in Debian and Ubuntu.
     Packages(&'static [&'static str]),
+    /// Packages that would start a server of their own: `prepare` is a line for the shell, with the rights of the
+    /// installation, that keeps them from it, and `undo` one that takes the preparation back.
+    Quietly { names: &'static [&'static str], prepare: &'static str, undo: &'static str },
     /// A line for the shell; run only if it is `unattended`: no rights, no questions, nothing outside the tree.
     Shell { line: &'static str, unattended: bool },
 }
@@ -41,6 +45,25 @@ pub(crate) const TOOLS: &[Tool] = &[
         why: "builds the SQLite that backstop-sqlite brings along",
         find: c_compiler,
         install: Install::Packages(&["gcc", "libc6-dev"]),
+    },
+    Tool {
+        name: "PostgreSQL",
+        why: "the server that the tests of backstop-postgres start for themselves",
+        find: servers::postgres,
+        // The package of this name brings the distribution's own version: 15 on Debian 12.
+        install: Install::Quietly {
+            names: &["postgresql"],
+            prepare: "mkdir -p /etc/postgresql-common/createcluster.d && \
+                      echo create_main_cluster = false > /etc/postgresql-common/createcluster.d/backstop.conf",
+            undo: "rm -f /etc/postgresql-common/createcluster.d/backstop.conf",
+        },
+    },
+    Tool {
+        name: "MariaDB",
+        why: "the server that the tests of backstop-mysql start for themselves",
+        find: servers::mariadb,
+        // The programs alone: `mariadb-server` would add a service and start it.
+        install: Install::Packages(&["mariadb-server-core", "mariadb-client-core"]),
     },
 ];
 
@@ -70,6 +93,9 @@ mod tests {
             assert!(!tool.name.is_empty() && !tool.why.is_empty());
             let complete = match tool.install {
                 Install::Packages(names) => !names.is_empty(),
+                Install::Quietly { names, prepare, undo } => {
+                    !names.is_empty() && !prepare.is_empty() && !undo.is_empty()
+                }
                 Install::Shell { line, .. } => !line.is_empty(),
             };
             assert!(complete, "{}", tool.name);
