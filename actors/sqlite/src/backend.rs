@@ -70,15 +70,14 @@ impl Sqlite {
         if self.core().in_memory() {
             return rows_of(self.core().write(work(), call).await?);
         }
-        if known.is_slow() {
+        // a long read runs elsewhere, and it is here that the path is looked at
+        if !self.is_ready() {
             self.ensure_open(call).await?;
-        } else {
-            if !self.is_ready() {
-                self.ensure_open(call).await?;
-            }
-            if let Inlined::Done(result) = self.read_inline(&known, request)? {
-                return result;
-            }
+        }
+        if !known.is_slow()
+            && let Inlined::Done(result) = self.read_inline(&known, request)?
+        {
+            return result;
         }
         rows_of(self.core().read(work(), call).await?)
     }
