@@ -31,7 +31,7 @@ pub const KINDS: &[&str] = &[
 pub fn connector(kind: &str, settings: Value) -> Result<Connector, RuntimeError> {
     match kind {
         #[cfg(feature = "sqlite")]
-        "sqlite" => Ok(Connector::new(read::<sqlite::Settings>("sqlite", settings)?.options())),
+        "sqlite" => Ok(Connector::new(read::<backstop_sqlite::SqliteOptions>("sqlite", settings)?)),
         #[cfg(feature = "http")]
         "http" => Ok(Connector::new(read::<backstop_http::HttpOptions>("http", settings)?)),
         _ => {
@@ -52,70 +52,4 @@ fn read<T: serde::de::DeserializeOwned>(kind: &'static str, settings: Value) -> 
         let error = backstop_core::error::ConfigError::new("settings", error.to_string());
         RuntimeError::Settings { kind, error }
     })
-}
-
-#[cfg(feature = "sqlite")]
-mod sqlite {
-    use std::{path::PathBuf, time::Duration};
-
-    use backstop_core::policy::duration;
-    use backstop_sqlite::{SqliteOptions, Synchronous};
-    use serde::Deserialize;
-
-    /// [`SqliteOptions`] as data; what is left out has the default of the setter of the same name.
-    #[derive(Deserialize)]
-    #[serde(deny_unknown_fields)]
-    pub(super) struct Settings {
-        path: PathBuf,
-        create: Option<bool>,
-        readers: Option<usize>,
-        synchronous: Option<Sync>,
-        #[serde(default, with = "duration::option")]
-        busy_timeout: Option<Duration>,
-        statement_cache: Option<usize>,
-        group_max: Option<usize>,
-        rows_max: Option<usize>,
-        bytes_max: Option<usize>,
-        inline_steps: Option<u32>,
-        #[serde(default, with = "duration::option")]
-        transaction_idle: Option<Duration>,
-    }
-
-    #[derive(Deserialize)]
-    #[serde(rename_all = "lowercase")]
-    enum Sync {
-        Full,
-        Normal,
-    }
-
-    impl Settings {
-        pub(super) fn options(self) -> SqliteOptions {
-            let synchronous = self.synchronous.map(|sync| match sync {
-                Sync::Full => Synchronous::Full,
-                Sync::Normal => Synchronous::Normal,
-            });
-            let mut options = SqliteOptions::file(self.path);
-            options = set(options, self.create, SqliteOptions::create);
-            options = set(options, self.readers, SqliteOptions::readers);
-            options = set(options, synchronous, SqliteOptions::synchronous);
-            options = set(options, self.busy_timeout, SqliteOptions::busy_timeout);
-            options = set(options, self.statement_cache, SqliteOptions::statement_cache);
-            options = set(options, self.group_max, SqliteOptions::group_max);
-            options = set(options, self.rows_max, SqliteOptions::rows_max);
-            options = set(options, self.bytes_max, SqliteOptions::bytes_max);
-            options = set(options, self.inline_steps, SqliteOptions::inline_steps);
-            set(options, self.transaction_idle, SqliteOptions::transaction_idle)
-        }
-    }
-
-    fn set<T>(
-        options: SqliteOptions,
-        value: Option<T>,
-        to: fn(SqliteOptions, T) -> SqliteOptions,
-    ) -> SqliteOptions {
-        match value {
-            Some(value) => to(options, value),
-            None => options,
-        }
-    }
 }

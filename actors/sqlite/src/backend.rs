@@ -11,6 +11,7 @@ use std::{
 use backstop_core::{
     backend::{Backend, Serve},
     call::{CallContext, Deadline},
+    clock,
     error::{Executed, Failure, FailureKind, Phase},
     snapshot::PoolSnapshot,
 };
@@ -70,23 +71,34 @@ impl Sqlite {
         if self.core().in_memory() {
             return rows_of(self.core().write(work(), call).await?);
         }
-        if known.is_slow() {
-            self.ensure_open(call).await?;
+        let inlined = if known.is_slow() {
+            // a long read runs elsewhere, and it is here that the path is looked at
+            if !self.is_ready() {
+                self.ensure_open(call).await?;
+            }
+            Inlined::Elsewhere
         } else {
             let ready =
                 self.inline.borrow_mut().as_mut().and_then(|it| it.read(self.core(), &known, request));
-            let inlined = match ready {
+            match ready {
                 Some(inlined) => inlined,
                 None => {
                     self.ensure_open(call).await?;
                     self.open_inline(&known, request)?
                 }
-            };
-            if let Inlined::Done(result) = inlined {
-                return result;
             }
+        };
+        if let Inlined::Done(result) = inlined {
+            return result;
         }
         rows_of(self.core().read(work(), call).await?)
+    }
+
+    /// Says whether the lane's connection reads the database that the writer has open.
+    fn is_ready(&self) -> bool {
+        let Some(epoch) = self.core().epoch() else { return false };
+        let current = |inline: &mut Inline| inline.is_current(self.core(), epoch, clock::now());
+        self.inline.borrow_mut().as_mut().is_some_and(current)
     }
 
     /// Makes sure that the writer has the database open; it creates what is missing.

@@ -41,10 +41,16 @@ pub(crate) fn open(options: &SqliteOptions, role: Role, watch: &Arc<Watch>) -> r
         Role::Writer { .. } => {
             crate::lock::install(&mut connection)?;
             let synchronous = options.synchronous.word();
+            // the last one reads the database, and with that the log is in its place
             connection.execute_batch(&format!(
                 "PRAGMA journal_mode=WAL; PRAGMA synchronous={synchronous}; PRAGMA cache_size=-{WRITER_CACHE_KIB};
-                 PRAGMA temp_store=MEMORY; PRAGMA journal_size_limit={WAL_KEPT_BYTES}; PRAGMA foreign_keys=ON;"
+                 PRAGMA temp_store=MEMORY; PRAGMA journal_size_limit={WAL_KEPT_BYTES}; PRAGMA foreign_keys=ON;
+                 PRAGMA schema_version;"
             ))?;
+            #[cfg(test)]
+            if let Some(pages) = options.planted.pages_max {
+                connection.execute_batch(&format!("PRAGMA max_page_count={pages}"))?;
+            }
             let watch = Arc::clone(watch);
             connection.update_hook(Some(move |action: Action, _: &str, _: &str, _: i64| {
                 if action == Action::SQLITE_INSERT {

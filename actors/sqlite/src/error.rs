@@ -91,7 +91,7 @@ pub(crate) fn failure(error: Error, during: During) -> Failure {
 }
 
 fn of_code(error: ffi::Error, text: String, during: During) -> Failure {
-    // once COMMIT has begun to write, an I/O error no longer tells whether the log holds the commit
+    // once COMMIT has written, an I/O error (of a sync, say) no longer tells whether the log keeps the commit
     let unproved = match during {
         During::Autocommit | During::Commit => Executed::Unknown,
         During::Open | During::Statement => Executed::No,
@@ -105,14 +105,18 @@ fn of_code(error: ffi::Error, text: String, during: During) -> Failure {
         ErrorCode::SchemaChanged | ErrorCode::OperationAborted => undone(FailureKind::Aborted),
         // retrying soon does not make room
         ErrorCode::DiskFull => undone(FailureKind::Server).transient(false),
+        // the frame that commits is written last: when a write failed, it is not there to be recovered
+        ErrorCode::SystemIoFailure if error.extended_code == ffi::SQLITE_IOERR_WRITE => {
+            undone(FailureKind::Server)
+        }
         ErrorCode::SystemIoFailure => undone(FailureKind::Server).executed_is(unproved),
         ErrorCode::DatabaseCorrupt => undone(FailureKind::Corrupt).executed_is(unproved),
         ErrorCode::NotADatabase => undone(FailureKind::Corrupt),
         ErrorCode::OperationInterrupted => undone(FailureKind::Timeout),
-        ErrorCode::ReadOnly if error.extended_code == ffi::SQLITE_READONLY_DBMOVED => {
+        // writes reach the writer alone, which asked for the right to write: it is the file that denies it
+        ErrorCode::ReadOnly | ErrorCode::CannotOpen | ErrorCode::PermissionDenied => {
             Failure::unavailable(text.as_str())
         }
-        ErrorCode::CannotOpen | ErrorCode::PermissionDenied => Failure::unavailable(text.as_str()),
         ErrorCode::TooBig => undone(FailureKind::TooLarge),
         ErrorCode::OutOfMemory => undone(FailureKind::Overloaded),
         ErrorCode::InternalMalfunction | ErrorCode::ApiMisuse | ErrorCode::NoLargeFileSupport => {
@@ -131,6 +135,14 @@ pub(crate) fn expired() -> Failure {
         .executed_is(Executed::No)
 }
 
+/// The path leads to another file than before, beside which the log of the old one lies.
+pub(crate) fn replaced() -> Failure {
+    Failure::unavailable(
+        "the database file was replaced while its write-ahead log is still there, which would damage the new \
+         file: put the old one back, or remove the files `-wal` and `-shm` of the old one",
+    )
+}
+
 /// Another process kept the lock.
 pub(crate) fn busy() -> Failure {
     Failure::new(FailureKind::Aborted, "another process holds the lock of the database")
@@ -139,10 +151,14 @@ pub(crate) fn busy() -> Failure {
         .with_code(ffi::SQLITE_BUSY.to_string())
 }
 
+/// The thread of a job panicked while it held the job.
+pub(crate) fn panicked(executed: Executed) -> Failure {
+    Failure::new(FailureKind::Panicked, "the thread that ran the statement panicked").executed_is(executed)
+}
+
 /// The thread of a job ended without an answer.
 pub(crate) fn lost() -> Failure {
-    Failure::new(FailureKind::Panicked, "the thread that ran the statement panicked")
-        .executed_is(Executed::Unknown)
+    panicked(Executed::Unknown)
 }
 
 #[cfg(test)]
@@ -165,12 +181,14 @@ mod tests {
             (ffi::SQLITE_SCHEMA, During::Statement, Aborted, No, Outcome::Success, true),
             (ffi::SQLITE_FULL, During::Commit, Server, No, Outcome::Failure, false),
             (ffi::SQLITE_IOERR_WRITE, During::Statement, Server, No, Outcome::Failure, true),
+            (ffi::SQLITE_IOERR_WRITE, During::Commit, Server, No, Outcome::Failure, true),
             (ffi::SQLITE_IOERR_FSYNC, During::Commit, Server, Unknown, Outcome::Failure, true),
             (ffi::SQLITE_IOERR_FSYNC, During::Autocommit, Server, Unknown, Outcome::Failure, true),
             (ffi::SQLITE_CORRUPT, During::Statement, Corrupt, No, Outcome::Failure, false),
             (ffi::SQLITE_NOTADB, During::Open, Corrupt, No, Outcome::Failure, false),
             (ffi::SQLITE_INTERRUPT, During::Autocommit, Timeout, No, Outcome::Failure, true),
-            (ffi::SQLITE_READONLY, During::Statement, Refused, No, Outcome::Success, false),
+            (ffi::SQLITE_READONLY, During::Statement, Unavailable, No, Outcome::Failure, true),
+            (ffi::SQLITE_READONLY_DIRECTORY, During::Open, Unavailable, No, Outcome::Failure, true),
             (ffi::SQLITE_READONLY_DBMOVED, During::Statement, Unavailable, No, Outcome::Failure, true),
             (ffi::SQLITE_CANTOPEN, During::Open, Unavailable, No, Outcome::Failure, true),
             (ffi::SQLITE_PERM, During::Open, Unavailable, No, Outcome::Failure, true),

@@ -2,6 +2,7 @@
 
 use std::{
     any::Any,
+    cell::Cell,
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicU8, Ordering},
@@ -11,13 +12,15 @@ use std::{
 use backstop_core::{
     call::{CallContext, Deadline},
     clock::Instant,
-    error::Failure,
+    error::{Executed, Failure},
 };
 use backstop_sql::{
     InsertReport, Request, Rows, Statement, Written,
     message::{Chunk, Chunks, TxBody},
 };
 use tokio::sync::oneshot;
+
+use crate::{error, unwind::caught};
 
 const QUEUED: u8 = 0;
 const RUNNING: u8 = 1;
@@ -43,6 +46,10 @@ impl Ticket {
     /// Begins the work; `false` when the caller has withdrawn it.
     pub(crate) fn start(&self) -> bool {
         self.state.compare_exchange(QUEUED, RUNNING, Ordering::AcqRel, Ordering::Acquire).is_ok()
+    }
+
+    fn was_begun(&self) -> bool {
+        self.state.load(Ordering::Acquire) == RUNNING
     }
 
     /// Puts begun work back after its effects were undone; `false` when nobody waits for it any more.
@@ -100,24 +107,62 @@ pub(crate) enum Reply {
 }
 
 /// One piece of work and where its answer goes.
+///
+/// A job that is dropped by a panic of its thread answers by itself, with what is known of its fate.
 pub(crate) struct Job {
     pub(crate) work: Work,
     pub(crate) ticket: Arc<Ticket>,
-    reply: oneshot::Sender<Result<Reply, Failure>>,
+    reply: Option<oneshot::Sender<Result<Reply, Failure>>>,
 }
 
 impl Job {
     /// Makes a job and the receiver of its answer.
     pub(crate) fn new(work: Work, deadline: Deadline) -> (Self, oneshot::Receiver<Result<Reply, Failure>>) {
         let (reply, answer) = oneshot::channel();
-        (Self { work, ticket: Arc::new(Ticket::new(deadline)), reply }, answer)
+        (Self { work, ticket: Arc::new(Ticket::new(deadline)), reply: Some(reply) }, answer)
     }
 
     /// Answers it, once.
-    pub(crate) fn answer(self, result: Result<Reply, Failure>) {
-        // a caller that has left hears of its fate by the ticket
-        let _ = self.reply.send(result);
+    pub(crate) fn answer(mut self, result: Result<Reply, Failure>) {
+        // a caller that has left hears of its fate by the ticket; its closure's reply may panic as it drops
+        if let Some(Err(unheard)) = self.reply.take().map(|reply| reply.send(result)) {
+            caught(|| drop(unheard));
+        }
     }
+
+    /// Says what is known of a job that nobody finishes.
+    fn fate(&self) -> Executed {
+        let has_effects = !matches!(self.work, Work::Read(..) | Work::Open | Work::Close);
+        if has_effects && self.ticket.was_begun() && MAY_BE_DURABLE.get() {
+            Executed::Unknown
+        } else {
+            Executed::No
+        }
+    }
+}
+
+impl Drop for Job {
+    fn drop(&mut self) {
+        if let Some(reply) = self.reply.take().filter(|reply| !reply.is_closed()) {
+            let _ = reply.send(Err(error::panicked(self.fate())));
+        }
+    }
+}
+
+thread_local! {
+    /// Whether what this thread runs may have been committed. A transaction that was open when its thread
+    /// panicked is rolled back with its connection.
+    static MAY_BE_DURABLE: Cell<bool> = const { Cell::new(true) };
+}
+
+/// Notes that a transaction was begun: until its COMMIT, nothing of it lasts.
+pub(crate) fn nothing_is_durable() {
+    MAY_BE_DURABLE.set(false);
+}
+
+/// Notes that a COMMIT, or a statement that commits by itself, is about to run.
+pub(crate) fn may_be_durable() {
+    MAY_BE_DURABLE.set(true);
 }
 
 /// Withdraws a job when the future that waits for it is dropped.

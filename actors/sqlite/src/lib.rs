@@ -22,10 +22,13 @@ mod file;
 mod job;
 mod lock;
 mod options;
+#[cfg(test)]
+mod planted;
 mod reader;
 mod run;
 mod shared;
 mod stats;
+mod unwind;
 mod watch;
 mod wire;
 mod writer;

@@ -1,12 +1,15 @@
 //! The recipe of a SQLite backend, and what is refused in it.
 
+mod default;
+
 use std::{
     path::{Component, Path, PathBuf},
     sync::Arc,
     time::Duration,
 };
 
-use backstop_core::{backend::Connect, error::ConfigError};
+use backstop_core::{backend::Connect, error::ConfigError, policy::duration};
+use serde::Deserialize;
 
 use crate::{Sqlite, SqliteShared};
 
@@ -21,31 +24,67 @@ use crate::{Sqlite, SqliteShared};
 ///     .busy_timeout(Duration::from_secs(2));
 /// # drop(options);
 /// ```
-#[derive(Clone, Debug)]
+///
+/// As data, each setting has the name of its setter and its default; `path` is required, unknown names are
+/// refused, and durations are text:
+///
+/// ```
+/// use backstop_sqlite::SqliteOptions;
+///
+/// let settings = r#"{"path": "data/app.db", "synchronous": "normal", "busy_timeout": "500ms"}"#;
+/// let options: SqliteOptions = serde_json::from_str(settings).unwrap();
+/// # drop(options);
+/// ```
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct SqliteOptions {
+    #[serde(rename = "path")]
     pub(crate) place: Place,
+    #[serde(default = "default::create")]
     pub(crate) create: bool,
+    #[serde(default = "default::readers")]
     pub(crate) readers: usize,
+    #[serde(default)]
     pub(crate) synchronous: Synchronous,
+    #[serde(default = "default::busy_timeout", with = "duration")]
     pub(crate) busy_timeout: Duration,
+    #[serde(default = "default::statement_cache")]
     pub(crate) statement_cache: usize,
+    #[serde(default = "default::group_max")]
     pub(crate) group_max: usize,
+    #[serde(default = "default::rows_max")]
     pub(crate) rows_max: usize,
+    #[serde(default = "default::bytes_max")]
     pub(crate) bytes_max: usize,
+    #[serde(default = "default::inline_steps")]
     pub(crate) inline_steps: u32,
+    #[serde(default = "default::read_window", with = "duration")]
     pub(crate) read_window: Duration,
+    #[serde(default = "default::transaction_idle", with = "duration")]
     pub(crate) transaction_idle: Duration,
+    /// Where this crate's own tests make the writer panic.
+    #[cfg(test)]
+    #[serde(skip)]
+    pub(crate) planted: crate::planted::Planted,
 }
 
 /// Where the database is.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(from = "PathBuf")]
 pub(crate) enum Place {
     Memory,
     File(PathBuf),
 }
 
-/// When a commit counts as durable.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+impl From<PathBuf> for Place {
+    fn from(path: PathBuf) -> Self {
+        if path.as_os_str() == ":memory:" { Self::Memory } else { Self::File(path) }
+    }
+}
+
+/// When a commit counts as durable; `"full"` or `"normal"` as data.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Synchronous {
     /// A commit is synced before it is acknowledged: it survives a loss of power.
     #[default]
@@ -69,8 +108,7 @@ impl SqliteOptions {
     ///
     /// The file is created at the first call unless [`Self::create`] says otherwise; its directory must exist.
     pub fn file(path: impl Into<PathBuf>) -> Self {
-        let path = path.into();
-        if path.as_os_str() == ":memory:" { Self::memory() } else { Self::at(Place::File(path)) }
+        Self::at(path.into().into())
     }
 
     /// Serves a database in memory; it lives on the writer's connection, so reads wait for writes there.
@@ -82,17 +120,19 @@ impl SqliteOptions {
     fn at(place: Place) -> Self {
         Self {
             place,
-            create: true,
-            readers: 2,
+            create: default::create(),
+            readers: default::readers(),
             synchronous: Synchronous::default(),
-            busy_timeout: Duration::from_secs(5),
-            statement_cache: 256,
-            group_max: 512,
-            rows_max: 10_000,
-            bytes_max: 16 << 20,
-            inline_steps: 20_000,
-            read_window: Duration::from_millis(1),
-            transaction_idle: Duration::from_secs(1),
+            busy_timeout: default::busy_timeout(),
+            statement_cache: default::statement_cache(),
+            group_max: default::group_max(),
+            rows_max: default::rows_max(),
+            bytes_max: default::bytes_max(),
+            inline_steps: default::inline_steps(),
+            read_window: default::read_window(),
+            transaction_idle: default::transaction_idle(),
+            #[cfg(test)]
+            planted: crate::planted::Planted::default(),
         }
     }
 

@@ -100,7 +100,11 @@ impl Inline {
     }
 
     /// Says whether the connection still reads the database of `epoch` at its path.
-    fn is_current(&mut self, core: &Core, epoch: u64, now: Instant) -> bool {
+    pub(crate) fn is_current(&mut self, core: &Core, epoch: u64, now: Instant) -> bool {
+        // what an earlier database's connection sees at the path is no news
+        if self.epoch != epoch {
+            return false;
+        }
         let recent = |looked| now.saturating_duration_since(looked) < LOOK_EVERY;
         if !self.looked.is_some_and(recent) {
             self.looked = Some(now);
@@ -110,7 +114,7 @@ impl Inline {
                 return false;
             }
         }
-        self.epoch == epoch
+        true
     }
 
     /// Runs a read for as many steps as the options allow; `None` where the writer has to open the database

@@ -10,12 +10,10 @@ mod transaction;
 
 pub(crate) use self::member::verdict;
 
-use std::{
-    collections::VecDeque,
-    panic::{AssertUnwindSafe, catch_unwind},
-    sync::Arc,
-    time::Duration,
-};
+#[cfg(test)]
+mod tests;
+
+use std::{collections::VecDeque, sync::Arc, time::Duration};
 
 use backstop_core::{clock, error::Failure};
 use backstop_sql::{Statement, Verb, memo::Memo};
@@ -24,11 +22,12 @@ use rusqlite::Connection;
 use crate::{
     connection::{self, Role},
     error::{self, During},
-    file::FileId,
+    file::{FileId, LogId},
     job::{Job, Reply, Work},
     lock,
     options::Place,
     shared::Core,
+    unwind::caught,
     watch::Watch,
 };
 
@@ -49,9 +48,9 @@ pub(crate) fn run(core: &Arc<Core>) {
         writer.backlog.extend(batch.drain(..));
         core.changes(true);
         while !writer.backlog.is_empty() {
-            // a panic here is a defect of ours or of the driver: those who wait hear of it by their
-            // dropped channels, and the connection is not used again
-            if catch_unwind(AssertUnwindSafe(|| writer.turn())).is_err() {
+            // a panic here is a defect of ours or of the driver: the jobs that it drops tell their callers,
+            // and the connection, with whatever transaction it has open, is not used again
+            if caught(|| writer.turn()).is_none() {
                 writer.group.clear();
                 writer.discard();
             }
@@ -65,6 +64,7 @@ struct Writer<'a> {
     core: &'a Arc<Core>,
     connection: Option<Connection>,
     file: Option<FileId>,
+    log: LogId,
     watch: Arc<Watch>,
     /// Statements of closures.
     memo: Memo<Arc<Statement>>,
@@ -78,7 +78,17 @@ impl<'a> Writer<'a> {
     fn new(core: &'a Arc<Core>) -> Self {
         let memo = Memo::new(core.options.statement_cache);
         let (backlog, group) = (VecDeque::new(), Vec::new());
-        Self { core, connection: None, file: None, watch: Arc::default(), memo, backlog, group, crowd: 0 }
+        Self {
+            core,
+            connection: None,
+            file: None,
+            log: LogId::default(),
+            watch: Arc::default(),
+            memo,
+            backlog,
+            group,
+            crowd: 0,
+        }
     }
 
     /// Serves the head of the backlog: one job of its own kind, or all that may share a commit.
@@ -118,12 +128,15 @@ impl<'a> Writer<'a> {
         // a file that vanishes while it is open is an incident, and an empty new one would hide it
         let create = self.core.options.create && self.file.is_none();
         self.discard();
+        if self.has_foreign_log() {
+            return Err(error::replaced());
+        }
         self.wait_for_lock();
         let opened = connection::open(&self.core.options, Role::Writer { create }, &self.watch);
         let connection = opened.map_err(|error| error::failure(error, During::Open))?;
         self.connection = Some(connection);
         if let Place::File(path) = &self.core.options.place {
-            self.file = FileId::of(path);
+            (self.file, self.log) = (FileId::of(path), LogId::of(path));
         }
         self.core.stats.opened();
         self.core.opened();
@@ -135,6 +148,13 @@ impl<'a> Writer<'a> {
             Place::Memory => true,
             Place::File(path) => self.file.is_some() && FileId::of(path) == self.file,
         }
+    }
+
+    /// Says whether the file was replaced and the log of the old one is still beside it.
+    fn has_foreign_log(&self) -> bool {
+        let Place::File(path) = &self.core.options.place else { return false };
+        let now = FileId::of(path);
+        now.is_some() && self.file.is_some() && now != self.file && self.log.is_left(path)
     }
 
     /// Waits while opening as long as the most urgent caller may.
@@ -158,6 +178,12 @@ impl<'a> Writer<'a> {
             // readers of other processes may hold the log; then it stays, and nothing is lost
             let _ = connection.execute_batch("PRAGMA wal_checkpoint(TRUNCATE)");
             let _ = connection.close();
+            if let Place::File(path) = &self.core.options.place
+                && !self.log.is_left(path)
+            {
+                // the numbers of removed files are given out again
+                self.log = LogId::default();
+            }
         }
     }
 }

@@ -1,10 +1,7 @@
 //! The threads that serve long reads. Each drains its share of the queue inside one read transaction; in WAL
 //! mode the writer never waits for them, nor they for it.
 
-use std::{
-    panic::{AssertUnwindSafe, catch_unwind},
-    sync::Arc,
-};
+use std::sync::Arc;
 
 use backstop_core::{clock, error::Failure};
 use backstop_sql::{Request, Rows, Statement};
@@ -17,6 +14,7 @@ use crate::{
     lock,
     run::{self, Limits},
     shared::Core,
+    unwind::caught,
     watch::Watch,
 };
 
@@ -30,7 +28,7 @@ pub(crate) fn run(core: &Arc<Core>) {
     let mut reader = Reader { core, connection: None, watch: Arc::default() };
     let mut batch = Vec::new();
     while core.reads.drain(share(core), &mut batch) {
-        if catch_unwind(AssertUnwindSafe(|| reader.serve(&mut batch))).is_err() {
+        if caught(|| reader.serve(&mut batch)).is_none() {
             batch.clear();
             reader.connection = None;
         }

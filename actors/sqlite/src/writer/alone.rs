@@ -1,9 +1,6 @@
 //! Work that cannot share a transaction: closures, maintenance, large inserts, reads of a database in memory.
 
-use std::{
-    panic::{AssertUnwindSafe, catch_unwind},
-    sync::Arc,
-};
+use std::sync::Arc;
 
 use backstop_core::{
     clock::{self, Instant},
@@ -21,6 +18,7 @@ use crate::{
     job::{Job, Reply, Ticket, Work},
     lock,
     run::{self, Limits},
+    unwind::caught,
 };
 
 impl Writer<'_> {
@@ -127,13 +125,20 @@ impl Writer<'_> {
         let mut memo = std::mem::replace(&mut self.memo, Memo::new(2));
         let Some(bench) = self.bench() else { return Err(error::lost()) };
         let mut session = Session { bench, memo: &mut memo, ticket, last: clock::now() };
-        let outcome = catch_unwind(AssertUnwindSafe(|| body.run(&mut Tx::new(&mut session))));
+        let outcome = caught(|| body.run(&mut Tx::new(&mut session)));
         let ended = session.check();
         self.memo = memo;
         match outcome {
-            Err(_) => Err(Failure::new(FailureKind::CallerPanicked, "the transaction's closure panicked")),
-            Ok(Err(error)) => Err(error.into_failure()),
-            Ok(Ok(reply)) => ended.map(|()| Reply::Any(reply)),
+            None => Err(Failure::new(FailureKind::CallerPanicked, "the transaction's closure panicked")),
+            Some(Err(error)) => Err(error.into_failure()),
+            Some(Ok(reply)) => match ended {
+                Ok(()) => Ok(Reply::Any(reply)),
+                Err(failure) => {
+                    // nobody gets the closure's reply, and it is the user's code that drops it
+                    caught(|| drop(reply));
+                    Err(failure)
+                }
+            },
         }
     }
 }

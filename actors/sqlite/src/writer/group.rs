@@ -198,7 +198,9 @@ impl Writer<'_> {
             Err(error) => {
                 let failure = error::failure(error, During::Commit);
                 for (job, result) in jobs.drain(..).zip(results) {
-                    job.answer(Err(result.err().unwrap_or_else(|| failure.clone())));
+                    // a member that failed and kept a part of its work has lost that part too
+                    let own = result.err().filter(|own| own.executed() != Executed::Yes);
+                    job.answer(Err(own.unwrap_or_else(|| failure.clone())));
                 }
                 Next::Together
             }

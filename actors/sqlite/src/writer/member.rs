@@ -15,7 +15,7 @@ use rusqlite::Connection;
 use super::{Writer, transaction};
 use crate::{
     error::{During, Fault},
-    job::{Reply, Ticket, Work},
+    job::{self, Reply, Ticket, Work},
     options::SqliteOptions,
     run::{self, Limits},
     watch::Watch,
@@ -66,6 +66,11 @@ impl Bench<'_> {
         request: &Request,
         during: During,
     ) -> Result<Written, Failure> {
+        if during == During::Autocommit {
+            job::may_be_durable();
+        }
+        #[cfg(test)]
+        self.options.planted.pass(statement.sql());
         let before = self.connection.total_changes();
         let limits = Limits::of(request, self.options);
         run::write(self.connection, self.watch, statement, request, limits)

@@ -6,7 +6,7 @@ use rusqlite::Connection;
 use super::{MARGIN, SLICE, Writer};
 use crate::{
     error::{self, During},
-    job::Job,
+    job::{self, Job},
     lock,
 };
 
@@ -26,7 +26,10 @@ impl Writer<'_> {
             let Some(connection) = &self.connection else { return false };
             lock::wait_until((clock::now() + SLICE).min(give_up));
             match run(connection, "BEGIN IMMEDIATE") {
-                Ok(()) => return true,
+                Ok(()) => {
+                    job::nothing_is_durable();
+                    return true;
+                }
                 Err(error) if error::is_busy(&error) => {
                     self.core.stats.busy();
                     self.absorb();
@@ -55,7 +58,10 @@ impl Writer<'_> {
     pub(super) fn commit(&self) -> rusqlite::Result<()> {
         let Some(connection) = &self.connection else { return Err(rusqlite::Error::InvalidQuery) };
         lock::wait_until(clock::now() + self.core.options.busy_timeout);
+        job::may_be_durable();
         let committed = run(connection, "COMMIT");
+        #[cfg(test)]
+        self.core.options.planted.pass("COMMIT");
         if committed.is_err() {
             self.roll_back();
         }

@@ -9,8 +9,10 @@ use std::{
 
 use backstop_core::{
     backend::{Connect as _, Probe},
+    call::Deadline,
     error::{Executed, FailureKind},
     outcome::Outcome,
+    policy::Policy,
 };
 use backstop_sqlite::{
     SqliteOptions,
@@ -171,6 +173,22 @@ fn a_file_that_is_no_database_is_corrupt() {
 }
 
 #[test]
+fn a_damaged_file_is_reported_at_once_and_never_retried() {
+    lane(async {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("test.db");
+        fs::write(&file, "this is a text and no database, and long enough to be sure of it".repeat(40))
+            .unwrap();
+        let supervisor = backstop_testkit::sim::supervisor();
+        let backend = supervisor.add("damaged", SqliteOptions::file(&file), Policy::default()).await.unwrap();
+        let error = backend.ask(Query::new("SELECT 1")).await.unwrap_err();
+        let failure = error.as_failure().unwrap();
+        assert_eq!((failure.kind(), failure.attempts()), (FailureKind::Corrupt, 1), "{failure}");
+        supervisor.shutdown(Deadline::after(LONG)).await;
+    });
+}
+
+#[test]
 fn flipped_bytes_are_never_served_in_silence() {
     lane(async {
         let db = Db::with_table().await;
@@ -193,6 +211,22 @@ fn flipped_bytes_are_never_served_in_silence() {
         assert_eq!(failure.outcome(), Outcome::Failure);
         let write = db.ask(insert(1_000)).await.unwrap_err().failure();
         assert_eq!(write.kind(), FailureKind::Corrupt, "{write}");
+    });
+}
+
+#[test]
+fn a_file_that_was_cut_short_is_corrupt() {
+    lane(async {
+        let db = Db::with_table().await;
+        for v in 0..500 {
+            db.ask(insert(v)).await.unwrap();
+        }
+        db.close().await;
+        let file = fs::OpenOptions::new().write(true).open(db.path()).unwrap();
+        file.set_len(file.metadata().unwrap().len() / 2).unwrap();
+        let sum = db.ask(Query::new("SELECT sum(v) FROM t")).await;
+        let failure = assert_failed(sum, FailureKind::Corrupt, Executed::No);
+        assert_eq!((failure.outcome(), failure.is_transient()), (Outcome::Failure, false));
     });
 }
 

@@ -47,7 +47,7 @@ fn closing_the_last_lane_writes_the_log_back() {
 fn the_threads_end_with_the_last_reference() {
     lane(async {
         let db = Db::with_table().await;
-        let Db { dir, shared, lane, options } = db;
+        let Db { dir, shared, lane, options, .. } = db;
         drop((shared, lane));
         let wal = dir.path().join("test.db-wal");
         tokio::time::timeout(LONG, async {

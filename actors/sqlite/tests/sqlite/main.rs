@@ -3,12 +3,18 @@
 #![allow(clippy::unwrap_used, reason = "helpers of tests are tests too")]
 
 mod batches;
+mod child;
 mod closures;
 mod faults;
+mod files;
+mod full;
 mod groups;
 mod inputs;
+mod kill;
 mod lifecycle;
+mod log;
 mod options;
+mod panics;
 mod reads;
 mod support;
 mod windows;

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use backstop_core::backend::Connect as _;
-use backstop_sqlite::SqliteOptions;
+use backstop_sqlite::{SqliteOptions, Synchronous};
 
 #[test]
 fn each_absurd_setting_is_named() {
@@ -61,4 +61,41 @@ fn a_symbolic_link_is_not_followed() {
         ask(&backend, &Execute::new("CREATE TABLE t(v)"), LONG).await.unwrap_err();
         assert!(!target.exists());
     });
+}
+
+#[test]
+fn settings_as_data_are_those_of_the_setters() {
+    let read = |json: &str| serde_json::from_str::<SqliteOptions>(json);
+    let same = |json: &str, options: SqliteOptions| {
+        assert_eq!(format!("{:?}", read(json).unwrap()), format!("{options:?}"), "{json}");
+    };
+    same(r#"{"path": "a.db"}"#, SqliteOptions::file("a.db"));
+    same(r#"{"path": ":memory:"}"#, SqliteOptions::memory());
+    let all = r#"{"path": "a.db", "create": false, "readers": 3, "synchronous": "normal", "busy_timeout": "500ms",
+        "statement_cache": 4, "group_max": 5, "rows_max": 6, "bytes_max": 7000, "inline_steps": 8000,
+        "transaction_idle": "1.5s"}"#;
+    let set = SqliteOptions::file("a.db")
+        .create(false)
+        .readers(3)
+        .synchronous(Synchronous::Normal)
+        .busy_timeout(Duration::from_millis(500))
+        .statement_cache(4)
+        .group_max(5)
+        .rows_max(6)
+        .bytes_max(7_000)
+        .inline_steps(8_000)
+        .transaction_idle(Duration::from_millis(1_500));
+    same(all, set);
+}
+
+#[test]
+fn data_that_is_unknown_missing_or_malformed_is_named() {
+    let error = |json: &str| serde_json::from_str::<SqliteOptions>(json).unwrap_err().to_string();
+    assert!(error(r#"{"path": "a.db", "reader": 1}"#).contains("`reader`"));
+    assert!(error(r#"{"readers": 1}"#).contains("`path`"));
+    assert!(error(r#"{"path": "a.db", "busy_timeout": 5}"#).contains("500ms"));
+    assert!(error(r#"{"path": "a.db", "synchronous": "off"}"#).contains("off"));
+    // a range is checked where that of a setter is
+    let late: SqliteOptions = serde_json::from_str(r#"{"path": ":memory:", "busy_timeout": "61s"}"#).unwrap();
+    assert_eq!(late.share().unwrap_err().setting(), "busy_timeout");
 }

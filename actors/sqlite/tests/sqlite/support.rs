@@ -2,7 +2,7 @@
 
 use std::{
     future::Future,
-    path::PathBuf,
+    path::{Path, PathBuf},
     rc::Rc,
     sync::{Arc, mpsc},
     time::Duration,
@@ -52,9 +52,10 @@ impl End {
     }
 }
 
-/// A database in a directory that vanishes, with one lane.
+/// A database with one lane, in a directory that vanishes where it has its own.
 pub(crate) struct Db {
     pub(crate) dir: TempDir,
+    file: PathBuf,
     pub(crate) shared: Arc<SqliteShared>,
     pub(crate) lane: Rc<Sqlite>,
     pub(crate) options: SqliteOptions,
@@ -67,10 +68,20 @@ impl Db {
 
     pub(crate) async fn with(change: impl FnOnce(SqliteOptions) -> SqliteOptions) -> Self {
         let dir = tempfile::tempdir().unwrap();
-        let options = change(SqliteOptions::file(dir.path().join("test.db")));
+        let file = dir.path().join("test.db");
+        Self::open(dir, file, change).await
+    }
+
+    /// A database whose file is somebody else's.
+    pub(crate) async fn at(file: &Path) -> Self {
+        Self::open(tempfile::tempdir().unwrap(), file.to_owned(), |options| options).await
+    }
+
+    async fn open(dir: TempDir, file: PathBuf, change: impl FnOnce(SqliteOptions) -> SqliteOptions) -> Self {
+        let options = change(SqliteOptions::file(&file));
         let shared = Arc::new(options.share().unwrap());
         let lane = Rc::new(options.connect(&shared).await.unwrap());
-        Self { dir, shared, lane, options }
+        Self { dir, file, shared, lane, options }
     }
 
     /// A database with `t(id INTEGER PRIMARY KEY, v UNIQUE)`.
@@ -81,7 +92,12 @@ impl Db {
     }
 
     pub(crate) fn path(&self) -> PathBuf {
-        self.dir.path().join("test.db")
+        self.file.clone()
+    }
+
+    /// Closes the lane, and with it the database.
+    pub(crate) async fn close(&self) {
+        self.lane.close(Deadline::after(LONG)).await;
     }
 
     /// Another process, as far as the database can tell.

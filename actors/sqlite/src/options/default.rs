@@ -1,0 +1,43 @@
+//! What a setting is when it is left out, in code and as data.
+
+use std::time::Duration;
+
+pub(super) fn create() -> bool {
+    true
+}
+
+pub(super) fn readers() -> usize {
+    2
+}
+
+pub(super) fn busy_timeout() -> Duration {
+    Duration::from_secs(5)
+}
+
+pub(super) fn statement_cache() -> usize {
+    256
+}
+
+pub(super) fn group_max() -> usize {
+    512
+}
+
+pub(super) fn rows_max() -> usize {
+    10_000
+}
+
+pub(super) fn bytes_max() -> usize {
+    16 << 20
+}
+
+pub(super) fn inline_steps() -> u32 {
+    20_000
+}
+
+pub(super) fn transaction_idle() -> Duration {
+    Duration::from_secs(1)
+}
+
+pub(super) fn read_window() -> Duration {
+    Duration::from_millis(1)
+}
