@@ -28,12 +28,12 @@ pub use self::{
     dialect::Dialect,
     error::StatementError,
     message::{
-        BatchInsert, ChunkReport, Execute, InsertReport, Query, QueryAs, Request, Sql, Transact, Transaction,
-        Written,
+        BatchInsert, ChunkReport, Execute, InsertReport, Query, QueryAs, QueryStream, Request, RowStream,
+        Sql, Transact, TransactAsync, Transaction, Written,
     },
     parameters::Params,
     row::{Column, Columns, DecodeError, Row, Rows},
     statement::{Statement, Verb},
-    transaction::{Tx, TxEngine, TxError},
-    value::{Numbers, Value},
+    transaction::{AsyncTx, AsyncTxEngine, Isolation, Tx, TxEngine, TxError, TxOptions},
+    value::{Numbers, RawValue, Value},
 };

@@ -4,12 +4,16 @@ mod batch_insert;
 mod execute;
 mod query;
 mod request;
+mod stream;
 mod transact;
+mod transact_async;
 
 pub use self::{
     batch_insert::{BatchInsert, Chunk, ChunkReport, Chunks, InsertReport},
     execute::{Execute, Written},
     query::{Query, QueryAs},
     request::{Request, Sql},
+    stream::{QueryStream, RowSink, RowStream},
     transact::{Transact, Transaction, TxBody},
+    transact_async::{AsyncTxBody, TransactAsync},
 };

@@ -1,5 +1,8 @@
 //! What a transaction's closure sees.
 
+mod asynchronous;
+mod options;
+
 use std::{error::Error, fmt};
 
 use backstop_core::{
@@ -8,6 +11,10 @@ use backstop_core::{
 };
 use serde::de::DeserializeOwned;
 
+pub use self::{
+    asynchronous::{AfterCommit, AsyncTx, AsyncTxEngine, SavepointVerb},
+    options::{Isolation, TxOptions},
+};
 use crate::{Params, Request, Rows, Sql, Written};
 
 /// An open transaction. It ends when the closure returns: `Ok` commits, `Err` and a panic roll back.
@@ -44,8 +51,7 @@ impl<'a> Tx<'a> {
     /// # Errors
     /// What the statement failed with; also when it returns no columns.
     pub fn query(&mut self, sql: impl Into<Sql>, params: impl Into<Params>) -> Result<Rows, TxError> {
-        let written = self.execute(sql, params)?;
-        written.rows.ok_or_else(|| TxError::abort("the statement returns no rows; use `execute`"))
+        rows_of(self.execute(sql, params)?)
     }
 
     /// Reads rows of a type; see [`Rows::into_typed`].
@@ -57,13 +63,20 @@ impl<'a> Tx<'a> {
         sql: impl Into<Sql>,
         params: impl Into<Params>,
     ) -> Result<Vec<T>, TxError> {
-        let rows = self.query(sql, params)?;
-        if rows.is_truncated() {
-            let failure = Failure::new(FailureKind::TooLarge, "more rows than the limit");
-            return Err(failure.in_phase(Phase::Decode).executed_is(Executed::No).into());
-        }
-        rows.into_typed().map_err(TxError::abort)
+        typed(self.query(sql, params)?)
     }
+}
+
+fn rows_of(written: Written) -> Result<Rows, TxError> {
+    written.rows.ok_or_else(|| TxError::abort("the statement returns no rows; use `execute`"))
+}
+
+fn typed<T: DeserializeOwned>(rows: Rows) -> Result<Vec<T>, TxError> {
+    if rows.is_truncated() {
+        let failure = Failure::new(FailureKind::TooLarge, "more rows than the limit");
+        return Err(failure.in_phase(Phase::Decode).executed_is(Executed::No).into());
+    }
+    rows.into_typed().map_err(TxError::abort)
 }
 
 impl fmt::Debug for Tx<'_> {

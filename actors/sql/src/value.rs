@@ -2,6 +2,9 @@
 
 mod json;
 
+use jiff::{Timestamp, civil};
+use uuid::Uuid;
+
 pub use self::json::{JsonValue, Numbers};
 
 /// One value of a parameter or of a cell.
@@ -32,6 +35,31 @@ pub enum Value {
     Bytes(Vec<u8>),
     /// A JSON document; boxed, because it is rare and larger than the rest.
     Json(Box<serde_json::Value>),
+    /// A whole number beyond 63 bits: MySQL's `BIGINT UNSIGNED`.
+    UInt(u64),
+    /// A UUID.
+    Uuid(Uuid),
+    /// A day.
+    Date(civil::Date),
+    /// A time of day, to the microsecond.
+    Time(civil::Time),
+    /// A day and a time without an offset (`timestamp`, `DATETIME`), to the microsecond.
+    DateTime(civil::DateTime),
+    /// An instant (`timestamptz`), to the microsecond.
+    Timestamp(Timestamp),
+    /// A list; nested for more dimensions. Lower bounds are dropped.
+    Array(Vec<Value>),
+    /// A type that has no variant of its own, as text with its name: intervals, networks, infinite dates.
+    Raw(Box<RawValue>),
+}
+
+/// A value in the engine's own text form.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RawValue {
+    /// The type in the engine's words, such as `interval`.
+    pub db_type: Box<str>,
+    /// The text.
+    pub text: String,
 }
 
 impl Value {
@@ -53,6 +81,14 @@ impl Value {
             Self::Text(_) => "text",
             Self::Bytes(_) => "bytes",
             Self::Json(_) => "json",
+            Self::UInt(_) => "uint8",
+            Self::Uuid(_) => "uuid",
+            Self::Date(_) => "date",
+            Self::Time(_) => "time",
+            Self::DateTime(_) => "timestamp",
+            Self::Timestamp(_) => "timestamptz",
+            Self::Array(_) => "array",
+            Self::Raw(_) => "raw",
         }
     }
 
@@ -80,6 +116,8 @@ impl Value {
         let heap = match self {
             Self::Decimal(text) | Self::Text(text) => text.len(),
             Self::Bytes(bytes) => bytes.len(),
+            Self::Array(items) => items.iter().map(Self::weight).sum(),
+            Self::Raw(raw) => raw.text.len() + raw.db_type.len(),
             _ => 0,
         };
         size_of::<Self>() + heap
@@ -110,6 +148,12 @@ value_from! {
     f64 => Value::Float,
     String => Value::Text,
     Vec<u8> => Value::Bytes,
+    Uuid => Value::Uuid,
+    civil::Date => Value::Date,
+    civil::Time => Value::Time,
+    civil::DateTime => Value::DateTime,
+    Timestamp => Value::Timestamp,
+    u64 => |value| i64::try_from(value).map_or(Value::UInt(value), Value::Int),
     serde_json::Value => |value| Value::Json(Box::new(value)),
 }
 

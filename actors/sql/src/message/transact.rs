@@ -10,7 +10,7 @@ use std::{
 use backstop_core::message::{Class, Message};
 
 use super::{Request, Written};
-use crate::{Tx, TxError};
+use crate::{Tx, TxError, TxOptions};
 
 /// Runs a list of statements; all of them take effect or none. The reply has one entry per statement.
 ///
@@ -25,6 +25,7 @@ use crate::{Tx, TxError};
 #[derive(Clone, Debug, Default)]
 pub struct Transaction {
     requests: Arc<Vec<Request>>,
+    options: TxOptions,
 }
 
 impl Transaction {
@@ -41,6 +42,19 @@ impl Transaction {
         self
     }
 
+    /// Sets how it runs.
+    #[must_use]
+    pub fn with_options(mut self, options: TxOptions) -> Self {
+        self.options = options;
+        self
+    }
+
+    /// Returns how it runs.
+    #[must_use]
+    pub fn options(&self) -> TxOptions {
+        self.options
+    }
+
     /// Returns the statements in order; backends share them with their threads.
     #[must_use]
     pub fn requests(&self) -> &Arc<Vec<Request>> {
@@ -50,7 +64,7 @@ impl Transaction {
 
 impl FromIterator<Request> for Transaction {
     fn from_iter<I: IntoIterator<Item = Request>>(requests: I) -> Self {
-        Self { requests: Arc::new(requests.into_iter().collect()) }
+        Self { requests: Arc::new(requests.into_iter().collect()), options: TxOptions::default() }
     }
 }
 
@@ -63,11 +77,11 @@ impl Message for Transaction {
     }
 }
 
-/// Runs a closure inside a transaction: commits when it returns `Ok`, rolls back when it returns `Err` or
-/// panics.
+/// Runs a closure that does not await inside a transaction of SQLite: commits when it returns `Ok`, rolls back
+/// when it returns `Err` or panics. [`TransactAsync`](super::TransactAsync) is the form for every engine.
 ///
-/// The closure may run again after a conflict, so its only effects should be those on the transaction. On
-/// SQLite it runs on the writer's thread and holds up all other writes: keep it short, and do no I/O in it.
+/// The closure may run again after a conflict, so its only effects should be those on the transaction. It runs
+/// on the writer's thread and holds up all other writes: keep it short, and do no I/O in it.
 ///
 /// ```
 /// use backstop_sql::{Transact, Tx, TxError};

@@ -222,6 +222,14 @@ impl<'de> Deserializer<'de> for CellDecoder {
             Value::Decimal(text) | Value::Text(text) => visitor.visit_string(text),
             Value::Bytes(bytes) => visitor.visit_byte_buf(bytes),
             Value::Json(json) => json.deserialize_any(visitor).map_err(de::Error::custom),
+            Value::UInt(value) => visitor.visit_u64(value),
+            Value::Uuid(value) => visitor.visit_string(value.to_string()),
+            Value::Date(value) => visitor.visit_string(value.to_string()),
+            Value::Time(value) => visitor.visit_string(value.to_string()),
+            Value::DateTime(value) => visitor.visit_string(value.to_string()),
+            Value::Timestamp(value) => visitor.visit_string(value.to_string()),
+            Value::Array(items) => visitor.visit_seq(SeqDeserializer::new(items.into_iter().map(Self))),
+            Value::Raw(raw) => visitor.visit_string(raw.text),
         }
     }
 
@@ -272,6 +280,14 @@ impl<'de> Deserializer<'de> for CellDecoder {
     forward_to_deserialize_any! {
         i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf unit unit_struct
         tuple tuple_struct map struct identifier ignored_any
+    }
+}
+
+impl IntoDeserializer<'_, DecodeError> for CellDecoder {
+    type Deserializer = Self;
+
+    fn into_deserializer(self) -> Self {
+        self
     }
 }
 

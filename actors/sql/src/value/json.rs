@@ -38,6 +38,17 @@ impl Serialize for JsonValue<'_> {
             (Value::Decimal(text) | Value::Text(text), _) => serializer.serialize_str(text),
             (Value::Bytes(bytes), _) => serializer.serialize_str(&STANDARD.encode(bytes)),
             (Value::Json(json), _) => json.serialize(serializer),
+            (Value::UInt(value), Numbers::String) => serializer.collect_str(value),
+            (Value::UInt(value), Numbers::Number) => serializer.serialize_u64(*value),
+            (Value::Uuid(value), _) => serializer.collect_str(value),
+            (Value::Date(value), _) => serializer.collect_str(value),
+            (Value::Time(value), _) => serializer.collect_str(value),
+            (Value::DateTime(value), _) => serializer.collect_str(value),
+            (Value::Timestamp(value), _) => serializer.collect_str(value),
+            (Value::Array(items), numbers) => {
+                serializer.collect_seq(items.iter().map(|item| JsonValue(item, numbers)))
+            }
+            (Value::Raw(raw), _) => serializer.serialize_str(&raw.text),
         }
     }
 }
