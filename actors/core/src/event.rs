@@ -127,6 +127,11 @@ pub enum EventKind {
         /// What.
         message: Arc<str>,
     },
+    /// What an alert told of is over.
+    AlertEnded {
+        /// What.
+        message: Arc<str>,
+    },
 }
 
 /// A bounded ring of events with sequence numbers.

@@ -48,7 +48,7 @@ use crate::{
     policy::{
         Policy,
         budget::RetryBudget,
-        cache::Cache,
+        cache::{Cache, CacheSnapshot},
         circuit_breaker::{BreakerSnapshot, BreakerState, CircuitBreaker, Override, Transition},
         coalesce::Flights,
         rate_limiter::{ClientLimiter, RateLimiter},
@@ -104,6 +104,8 @@ pub struct GuardSnapshot {
     pub restarts_in_window: usize,
     /// The circuit breaker.
     pub breaker: BreakerSnapshot,
+    /// The answers that are kept in this process.
+    pub cache: CacheSnapshot,
 }
 
 impl Guard {
@@ -158,8 +160,19 @@ impl Guard {
     }
 
     /// Lets `watcher` hear of breaker transitions; only the first one is kept.
+    ///
+    /// Whoever watches keeps the breaker's time: it calls [`Self::tick`] after each transition and whenever that
+    /// says so, until [`Self::unwatch`]. Refusals then need no look at the clock, except about each sixty-fourth, in case
+    /// the tick is late.
     pub fn watch(&self, watcher: Watcher) {
-        let _ = self.watcher.set(watcher);
+        if self.watcher.set(watcher).is_ok() {
+            self.breaker.set_timed(true);
+        }
+    }
+
+    /// Says that nobody keeps the breaker's time any more; the watcher goes on hearing of transitions.
+    pub fn unwatch(&self) {
+        self.breaker.set_timed(false);
     }
 
     /// Computes the deadline of a call that asks for `timeout`, or for the default.
@@ -175,7 +188,7 @@ impl Guard {
     /// `CircuitOpen`, `Full`, `Draining` or `Stopped`.
     #[inline]
     pub fn admit(self: &Arc<Self>) -> Result<Ticket, Rejection> {
-        if let Err(info) = self.breaker.peek() {
+        if let Err(info) = self.breaker.peek(|| self.intake.refused_total()) {
             self.intake.refused();
             return Err(self.reject(RejectionReason::CircuitOpen(info)));
         }
@@ -270,11 +283,18 @@ impl Guard {
         self.read_breaker(|machine| machine.next_probe_at())
     }
 
-    /// Does what time alone does to the breaker, and says when that is due next, with the next probe.
+    /// Does what time alone does to the breaker, and says when there is something to do next; `None` while only
+    /// a call or an order can change anything.
+    ///
+    /// The end of an open time is such a time: the tick that sees it lets calls through to be judged.
     #[must_use]
-    pub fn tick(&self) -> (Option<Instant>, Option<Instant>) {
+    pub fn tick(&self) -> Option<Instant> {
         self.on_breaker(|machine| machine.tick(clock::now()));
-        self.read_breaker(|machine| (machine.next_tick_at(), machine.next_probe_at()))
+        self.read_breaker(|machine| {
+            let is_open = machine.state() == BreakerState::Open;
+            let opens_at = machine.open_info().retry_at.filter(|at| is_open && *at > clock::now());
+            machine.next_tick_at().into_iter().chain(opens_at).min()
+        })
     }
 
     /// Takes the right to one dedicated probe; `None` while none is due.
@@ -408,6 +428,7 @@ impl Guard {
             incarnations: self.incarnations.load(Relaxed),
             restarts_in_window: self.crashes.lock().restarts_in_window(now),
             breaker: self.read_breaker(|machine| machine.snapshot(now)),
+            cache: self.cache.snapshot(),
         }
     }
 
@@ -473,3 +494,6 @@ pub fn is_crash(error: &CallError) -> bool {
         .as_failure()
         .is_some_and(|failure| failure.kind() == FailureKind::Panicked || Some(failure.kind()) == outage)
 }
+
+#[cfg(test)]
+mod tests;

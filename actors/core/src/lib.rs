@@ -16,3 +16,4 @@ pub mod planted;
 pub mod policy;
 pub mod snapshot;
 pub mod stats;
+mod sync;

@@ -38,6 +38,12 @@ pub enum Bug {
     DrainSilent,
     /// A replaced instance goes on serving new calls.
     StaleInstance,
+    /// The door is looked at before the call is counted.
+    DoorBeforeCount,
+    /// A call that is refused while it was counted does not wake whoever waits for the end.
+    EmptiedUntold,
+    /// The breaker's word is published after the lock on the machine is gone.
+    WordAfterLock,
 }
 
 /// Says whether `bug` is planted on this thread.

@@ -3,6 +3,7 @@
 //! A policy does no I/O, starts no task and reads no clock; the [`guard`](crate::guard) acts on what it
 //! returns.
 
+pub mod alert;
 pub mod backoff;
 pub mod budget;
 pub mod bulkhead;
@@ -21,6 +22,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use self::{
+    alert::AlertPolicy,
     cache::CachePolicy,
     circuit_breaker::BreakerPolicy,
     queue::QueuePolicy,
@@ -71,6 +73,8 @@ pub struct Policy {
     pub restart: RestartPolicy,
     /// Health probes.
     pub probe: ProbePolicy,
+    /// What is worth an alert.
+    pub alert: AlertPolicy,
     /// A lane that has work and makes no progress for this long is rebuilt; default 30 s.
     #[serde(with = "duration")]
     pub stuck_after: Duration,
@@ -116,6 +120,7 @@ impl Default for Policy {
             cache: CachePolicy::default(),
             restart: RestartPolicy::default(),
             probe: ProbePolicy::default(),
+            alert: AlertPolicy::default(),
             stuck_after: Duration::from_secs(30),
             slow_calls: 64,
             seed: None,
@@ -201,6 +206,7 @@ impl Policy {
             .as_ref()
             .map_or(Ok(()), |rate| rate.validate().map_err(|error| error.within("client_rate")))?;
         self.cache.validate().map_err(|error| error.within("cache"))?;
+        self.alert.validate().map_err(|error| error.within("alert"))?;
         self.restart.validate().map_err(|error| error.within("restart"))
     }
 }

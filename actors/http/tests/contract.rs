@@ -10,7 +10,7 @@ use std::{
 use actix_web::{App, HttpResponse, HttpServer, dev::ServerHandle, web};
 use backstop_core::error::CallError;
 use backstop_http::{Get, HttpOptions, Post, Request};
-use backstop_testkit::contract::{Call, ContractSubject, Ref};
+use backstop_testkit::contract::{Ability, Call, ContractSubject, Ref};
 
 type Writes = Arc<Mutex<HashMap<u64, u32>>>;
 
@@ -59,6 +59,8 @@ fn call(backend: &Ref<Subject>, request: Request, within: Duration) -> Call {
 
 impl ContractSubject for Subject {
     type Connect = HttpOptions;
+    const LACKS: &'static [(Ability, &'static str)] =
+        &[(Ability::CallerCode, "a request is data, nothing of the caller runs inside")];
 
     async fn start() -> Self {
         let writes = Writes::default();

@@ -5,7 +5,7 @@ use std::{fs, path::PathBuf, time::Duration};
 
 use backstop_sql::{Execute, Query, Transact, Tx};
 use backstop_sqlite::SqliteOptions;
-use backstop_testkit::contract::{Call, ContractSubject, Ref};
+use backstop_testkit::contract::{Ability, Call, ContractSubject, Ref};
 use tempfile::TempDir;
 
 struct Subject(TempDir);
@@ -22,6 +22,7 @@ impl Subject {
 
 impl ContractSubject for Subject {
     type Connect = SqliteOptions;
+    const LACKS: &'static [(Ability, &'static str)] = &[];
 
     async fn start() -> Self {
         let subject = Self(TempDir::new().unwrap());

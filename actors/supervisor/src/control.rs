@@ -3,27 +3,35 @@
 //! It has a mailbox of its own, so an order is carried out under a full intake; and it is never on the
 //! path of a call.
 
-use std::{collections::HashMap, fmt, sync::Arc, time::Duration};
+mod alert;
+mod health;
+mod progress;
 
-use actix::{Actor, Context, Handler, Message, ResponseFuture, Supervised};
+use std::{fmt, sync::Arc, time::Duration};
+
+use actix::{
+    Actor, ActorContext, ActorFutureExt, Context, Handler, Message, ResponseActFuture, ResponseFuture,
+    Supervised, fut::wrap_future,
+};
 use backstop_core::{
-    backend::{Backend, Probe},
+    backend::Backend,
     call::Deadline,
-    clock::{self, Instant},
-    error::{CallError, ConfigError, RejectionReason},
+    clock,
+    error::{CallError, ConfigError},
     event::EventKind,
     guard::Admission,
-    policy::{
-        Policy,
-        circuit_breaker::{BreakerState, Override},
-    },
+    policy::{Policy, circuit_breaker::Override},
 };
-use tokio::sync::Notify;
+use tokio::task::JoinSet;
 
+use self::{
+    alert::watch_alerts,
+    health::{Wakes, heal, keep_time, probe},
+    progress::watch_lanes,
+};
 use crate::{
     hub::Hub,
-    lane::{ProbeLane, Rebuild, StopLane},
-    reference::BackendRef,
+    lane::{Rebuild, StopLane},
     shutdown::DrainReport,
 };
 
@@ -85,23 +93,35 @@ pub(crate) async fn give<B: Backend>(hub: &Hub<B>, order: Order) -> Result<(), O
 /// The control-plane actor.
 pub(crate) struct Control<B: Backend> {
     hub: Arc<Hub<B>>,
-    woken: Arc<Notify>,
+    wakes: Arc<Wakes>,
+    /// What it does without an order; ends with the actor.
+    duties: JoinSet<()>,
 }
 
 impl<B: Backend> Control<B> {
     pub(crate) fn new(hub: Arc<Hub<B>>) -> Self {
-        Self { hub, woken: Arc::default() }
+        Self { hub, wakes: Arc::default(), duties: JoinSet::new() }
     }
 }
 
 impl<B: Backend> Actor for Control<B> {
     type Context = Context<Self>;
 
+    /// Takes up its duties; also after a panic, when the earlier ones are given up.
     fn started(&mut self, _: &mut Self::Context) {
-        let woken = Arc::clone(&self.woken);
-        self.hub.guard.watch(Box::new(move |_| woken.notify_one()));
-        tokio::task::spawn_local(heal(Arc::clone(&self.hub), Arc::clone(&self.woken)));
-        tokio::task::spawn_local(watch_lanes(Arc::clone(&self.hub)));
+        let wakes = Arc::clone(&self.wakes);
+        self.hub.guard.watch(Box::new(move |_| wakes.wake()));
+        self.duties = JoinSet::new();
+        self.duties.spawn_local(keep_time(Arc::clone(&self.hub), Arc::clone(&self.wakes)));
+        self.duties.spawn_local(heal(Arc::clone(&self.hub), Arc::clone(&self.wakes)));
+        self.duties.spawn_local(watch_lanes(Arc::clone(&self.hub)));
+        self.duties.spawn_local(watch_alerts(Arc::clone(&self.hub)));
+    }
+}
+
+impl<B: Backend> Drop for Control<B> {
+    fn drop(&mut self) {
+        self.hub.guard.unwatch();
     }
 }
 
@@ -158,10 +178,18 @@ impl Message for Drain {
 }
 
 impl<B: Backend> Handler<Drain> for Control<B> {
-    type Result = ResponseFuture<DrainReport>;
+    type Result = ResponseActFuture<Self, DrainReport>;
 
+    /// The actor ends with its backend: it and the hub hold each other.
     fn handle(&mut self, drain: Drain, _: &mut Self::Context) -> Self::Result {
-        Box::pin(end(Arc::clone(&self.hub), drain.0))
+        self.hub.begin_end();
+        self.hub.guard.unwatch();
+        self.duties.abort_all();
+        let ending = wrap_future::<_, Self>(end(Arc::clone(&self.hub), drain.0));
+        Box::pin(ending.map(|report, _, ctx: &mut Context<Self>| {
+            ctx.stop();
+            report
+        }))
     }
 }
 
@@ -173,7 +201,6 @@ async fn end<B: Backend>(hub: Arc<Hub<B>>, deadline: Deadline) -> DrainReport {
     let guard = Arc::clone(&hub.guard);
     let (name, started) = (guard.name().clone(), clock::now());
     let under_way = guard.in_flight();
-    hub.begin_end();
     guard.set_admission(Admission::Draining);
     hub.event(EventKind::Draining);
     let finish_by = deadline.instant() - CLOSING.min(deadline.remaining(started) / 4);
@@ -193,106 +220,6 @@ async fn end<B: Backend>(hub: Arc<Hub<B>>, deadline: Deadline) -> DrainReport {
         abandoned: left,
         stuck_lanes,
         took: clock::now().saturating_duration_since(started),
-    }
-}
-
-/// Asks one lane for a sign of life; starts a lane where none lives.
-async fn probe<B: Backend>(hub: &Arc<Hub<B>>) -> Result<(), CallError> {
-    let timeout = hub.guard.policy().probe.timeout;
-    let reference = BackendRef::new(Arc::clone(hub));
-    if hub.addresses().is_empty() {
-        reference.start_lane()?;
-    }
-    let gone = || CallError::from(hub.guard.reject(RejectionReason::Stopped));
-    let lane = hub.addresses().into_iter().next().ok_or_else(gone)?;
-    match tokio::time::timeout(timeout * 2, lane.send(ProbeLane(timeout))).await {
-        Ok(Ok(result)) => result,
-        Ok(Err(_)) => Err(gone()),
-        // The lane's thread is blocked: for a probe that is as bad as no answer.
-        Err(_) => Err(hub.guard.reject(RejectionReason::Expired).into()),
-    }
-}
-
-/// Heals a breaker by probes, so that no user call has to be the guinea pig, and lets its time pass.
-async fn heal<B: Backend>(hub: Arc<Hub<B>>, woken: Arc<Notify>) {
-    let mut routine_since = clock::now();
-    while !hub.is_ending() {
-        let settings = hub.guard.policy().probe.clone();
-        let (tick_at, probe_at) = hub.guard.tick();
-        let probe_at = probe_at.filter(|_| settings.enabled);
-        let routine_at = settings.interval.map(|interval| routine_since + interval);
-        let closed = hub.guard.breaker_state() == BreakerState::Closed;
-        let look_at = clock::now() + IDLE_LOOK;
-        let due =
-            [tick_at, probe_at, routine_at, Some(look_at)].into_iter().flatten().min().unwrap_or(look_at);
-        if tokio::time::timeout_at(due, woken.notified()).await.is_ok() {
-            continue;
-        }
-        if hub.is_ending() {
-            return;
-        }
-        if let Some(pass) = settings.enabled.then(|| hub.guard.begin_probe()).flatten() {
-            let result = probe(&hub).await;
-            pass.finish(&result);
-        } else if Some(due) == routine_at {
-            routine_since = clock::now();
-            if !closed {
-                continue;
-            }
-            // A routine probe is a call like any other, so its result counts in the window.
-            let ask = BackendRef::new(Arc::clone(&hub)).ask(Probe).within(settings.timeout);
-            if let Err(error) = ask.await {
-                tracing::debug!(backend = %hub.guard.name(), %error, "routine probe failed");
-            }
-        }
-    }
-}
-
-/// How often a backend is looked at though nothing is due; catches a change of settings.
-const IDLE_LOOK: Duration = Duration::from_secs(10);
-
-/// What was last seen of a lane, and since when it has not moved.
-struct Seen {
-    finished: u64,
-    beats: u64,
-    since: Instant,
-    reported: bool,
-}
-
-/// Finds lanes that have work and make no progress, or whose thread does not beat.
-async fn watch_lanes<B: Backend>(hub: Arc<Hub<B>>) {
-    let mut seen: HashMap<u64, Seen> = HashMap::new();
-    while !hub.is_ending() {
-        let stuck_after = hub.guard.policy().stuck_after;
-        tokio::time::sleep((stuck_after / 4).max(Duration::from_millis(10))).await;
-        let now = clock::now();
-        let lanes = hub.progress();
-        seen.retain(|number, _| lanes.iter().any(|lane| lane.0 == *number));
-        let mut renew = false;
-        for (number, finished, beats, in_flight) in lanes {
-            let fresh = Seen { finished, beats, since: now, reported: false };
-            let last = seen.entry(number).or_insert(fresh);
-            let moved = last.finished != finished || in_flight == 0;
-            let alive = last.beats != beats;
-            if moved && alive {
-                *last = Seen { finished, beats, since: now, reported: false };
-                continue;
-            }
-            let stuck_for = now.saturating_duration_since(last.since);
-            // A beat a second is due; a thread that misses them for the whole time is blocked.
-            if last.reported || stuck_for < stuck_after.max(crate::lane::HEARTBEAT * 2) {
-                continue;
-            }
-            last.reported = true;
-            let for_ms = u64::try_from(stuck_for.as_millis()).unwrap_or(u64::MAX);
-            hub.event(EventKind::LaneStuck { lane: number, for_ms });
-            renew |= alive;
-        }
-        if renew {
-            // A lane whose thread runs gets a new instance; a blocked thread can only be reported.
-            hub.renew(None);
-            rebuild(&hub).await;
-        }
     }
 }
 

@@ -54,7 +54,8 @@ pub(crate) struct Hub<B: Backend> {
     pub(crate) id: u64,
     pub(crate) guard: Arc<Guard>,
     pub(crate) control: OnceLock<Addr<Control<B>>>,
-    recipe: RwLock<Recipe<B>>,
+    /// Gone when the backend has ended, with everything that its instances shared.
+    recipe: RwLock<Option<Recipe<B>>>,
     epoch: AtomicU64,
     lanes: Mutex<Vec<LaneEntry<B>>>,
     next_lane: AtomicU64,
@@ -128,7 +129,7 @@ impl<B: Backend> Hub<B> {
             id: NEXT.fetch_add(1, Relaxed),
             guard,
             control: OnceLock::new(),
-            recipe: RwLock::new(recipe),
+            recipe: RwLock::new(Some(recipe)),
             epoch: AtomicU64::new(1),
             lanes: Mutex::default(),
             next_lane: AtomicU64::new(0),
@@ -155,16 +156,19 @@ impl<B: Backend> Hub<B> {
         self.epoch.load(Acquire)
     }
 
-    pub(crate) fn recipe(&self) -> (u64, Recipe<B>) {
+    /// The newest recipe and its epoch; `None` when the backend has ended.
+    pub(crate) fn recipe(&self) -> Option<(u64, Recipe<B>)> {
         let recipe = self.recipe.read();
-        (self.epoch(), Arc::clone(&recipe))
+        Some((self.epoch(), recipe.clone()?))
     }
 
     /// Makes every instance of before stale; lanes replace theirs, calls under way end on the old ones.
     pub(crate) fn renew(&self, recipe: Option<Recipe<B>>) {
         let mut current = self.recipe.write();
-        if let Some(recipe) = recipe {
-            *current = recipe;
+        if let Some(recipe) = recipe
+            && current.is_some()
+        {
+            *current = Some(recipe);
         }
         self.epoch.fetch_add(1, AcqRel);
     }
@@ -323,6 +327,8 @@ impl<B: Backend> Hub<B> {
         self.keep_counts(std::mem::take(&mut lanes));
         drop(lanes);
         self.dedicated.lock().take();
+        let recipe = self.recipe.write().take();
+        drop(recipe); // without the lock: what is shared is the backend's own code
         slots::forget(self.id);
     }
 

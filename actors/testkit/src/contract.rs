@@ -7,6 +7,7 @@
 //! struct Sqlite { file: TempDir }
 //! impl ContractSubject for Sqlite {
 //!     type Connect = SqliteOptions;
+//!     const LACKS: &'static [(Ability, &'static str)] = &[];
 //!     async fn start() -> Self { … }                                  // a file, a server on loopback
 //!     fn connect(&self) -> SqliteOptions { SqliteOptions::file(…) }
 //!     fn read(&self, backend: &Ref<Self>, within: Duration) -> Call {
@@ -34,12 +35,32 @@ pub type Call = Pin<Box<dyn Future<Output = Result<(), CallError>>>>;
 /// The reference to a subject's backend.
 pub type Ref<S> = BackendRef<<<S as ContractSubject>::Connect as Connect>::Backend>;
 
+/// What a subject may lack, so that a check or a part of one has nothing to check.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ability {
+    /// [`ContractSubject::wrong`]: settings that cannot work.
+    WrongSetting,
+    /// [`ContractSubject::slow`]: a read that takes its time.
+    SlowRead,
+    /// [`ContractSubject::write`]: writes that are counted past the backend.
+    Write,
+    /// [`ContractSubject::caller_panic`]: code of the caller that runs inside the backend.
+    CallerCode,
+    /// [`ContractSubject::make_unreachable`]: a server that can be taken away.
+    Outage,
+}
+
 /// A backend with its surroundings: the server or the file that it talks to.
 ///
-/// What a backend cannot do is `None` or `false`; the checks that need it pass without a word then.
+/// What a backend cannot do is `None` or `false`, and stands in [`LACKS`](Self::LACKS) with the reason. A check that
+/// needs it says so on the standard error output of the test; one that finds it missing without a declaration,
+/// or there in spite of one, fails.
 pub trait ContractSubject: Sized + 'static {
     /// The recipe.
     type Connect: Connect;
+
+    /// What the subject lacks, and why; empty for one that is checked in full.
+    const LACKS: &'static [(Ability, &'static str)];
 
     /// Whether the surroundings live on virtual time; real ones do not (default).
     const VIRTUAL: bool = false;

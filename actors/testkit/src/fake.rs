@@ -17,7 +17,7 @@ use backstop_core::{
 
 pub use self::{
     message::{Do, Done, Effect, End, Get, Other, Step},
-    world::{CloseEnd, ConnectEnd, Fact, Gate, Mode, World},
+    world::{CloseEnd, ConnectEnd, Fact, Gate, Mode, Shared, World},
 };
 
 /// The recipe of a [`Fake`].
@@ -26,19 +26,27 @@ pub struct FakeOptions {
     world: World,
     lanes_max: usize,
     label: u64,
+    pool_max: usize,
 }
 
 impl FakeOptions {
     /// Builds fakes that live in `world`.
     #[must_use]
     pub fn new(world: &World) -> Self {
-        Self { world: world.clone(), lanes_max: usize::MAX, label: 0 }
+        Self { world: world.clone(), lanes_max: usize::MAX, label: 0, pool_max: 0 }
     }
 
     /// Sets the most lanes.
     #[must_use]
     pub fn lanes_max(mut self, lanes_max: usize) -> Self {
         self.lanes_max = lanes_max;
+        self
+    }
+
+    /// Sets the bound that the pool shows; nothing holds it.
+    #[must_use]
+    pub fn pool_max(mut self, pool_max: usize) -> Self {
+        self.pool_max = pool_max;
         self
     }
 
@@ -51,17 +59,17 @@ impl FakeOptions {
 }
 
 impl Connect for FakeOptions {
-    type Shared = ();
+    type Shared = Shared;
     type Backend = Fake;
 
-    fn share(&self) -> Result<(), ConfigError> {
+    fn share(&self) -> Result<Shared, ConfigError> {
         if self.label == u64::MAX {
             return Err(ConfigError::new("label", "must be less than the largest number"));
         }
-        Ok(())
+        Ok(Shared::new(&self.world))
     }
 
-    async fn connect(&self, _: &Arc<()>) -> Result<Fake, ConfigError> {
+    async fn connect(&self, _: &Arc<Shared>) -> Result<Fake, ConfigError> {
         match self.world.next_connect() {
             ConnectEnd::Build => {}
             ConnectEnd::Refuse => return Err(ConfigError::new("fake", "planned refusal")),
@@ -73,6 +81,7 @@ impl Connect for FakeOptions {
             world: self.world.clone(),
             instance,
             label: self.label,
+            pool_max: self.pool_max,
             active: Cell::new(0),
             closed: Cell::new(false),
         })
@@ -89,6 +98,7 @@ pub struct Fake {
     world: World,
     instance: u64,
     label: u64,
+    pool_max: usize,
     active: Cell<usize>,
     closed: Cell<bool>,
 }
@@ -131,7 +141,7 @@ impl Backend for Fake {
     }
 
     fn pool(&self) -> PoolSnapshot {
-        PoolSnapshot { active: self.active.get(), ..PoolSnapshot::default() }
+        PoolSnapshot { active: self.active.get(), max: self.pool_max, ..PoolSnapshot::default() }
     }
 }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use backstop_core::{error::Failure, message::Class};
 use backstop_testkit::{
-    contract::{Call, ContractSubject, Ref},
+    contract::{Ability, Call, ContractSubject, Ref},
     fake::{Do, End, FakeOptions, Mode, Step, World},
 };
 
@@ -13,6 +13,7 @@ struct Subject(World);
 
 impl ContractSubject for Subject {
     type Connect = FakeOptions;
+    const LACKS: &'static [(Ability, &'static str)] = &[];
     const VIRTUAL: bool = true;
 
     async fn start() -> Self {

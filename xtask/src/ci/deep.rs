@@ -1,6 +1,6 @@
 //! The steps that take long, for `--deep`.
 //!
-//! They find their tests by name: an integration test called `simulation`, `loom` or `shuttle`, in any crate.
+//! They find their tests by name: an integration test called `simulation` or `shuttle`, in any crate.
 
 use super::{Checked, Done, Step};
 use crate::args::CiOptions;
@@ -11,9 +11,8 @@ use crate::process;
 const SCHEDULES: &str = "50000";
 
 /// All of them, in order.
-pub(super) const STEPS: [Step; 4] = [
+pub(super) const STEPS: [Step; 3] = [
     Step { title: "long simulation", check: simulation },
-    Step { title: "loom", check: loom },
     Step { title: "shuttle", check: shuttle },
     Step { title: "benches build", check: benches },
 ];
@@ -23,19 +22,6 @@ fn simulation(_: CiOptions) -> Checked {
     let mut command = process::cargo();
     command.env("BACKSTOP_SIM_SCHEDULES", SCHEDULES).args(["test", "--workspace", "--test", "simulation"]);
     where_there_is("simulation", |_| process::run(&mut command))
-}
-
-/// Model checks under `--cfg loom`, in a target directory of their own because the flag changes every crate.
-fn loom(_: CiOptions) -> Checked {
-    where_there_is("loom", |packages| {
-        let mut command = process::cargo();
-        command.env("RUSTFLAGS", "--cfg loom").env("CARGO_TARGET_DIR", "target/loom");
-        command.args(["test", "--test", "loom"]);
-        for package in packages {
-            command.args(["-p", package]);
-        }
-        process::run(&mut command)
-    })
 }
 
 /// The long explorations, which an ordinary test run ignores.
@@ -49,7 +35,7 @@ fn benches(_: CiOptions) -> Checked {
     process::run(process::cargo().args(["bench", "--workspace", "--no-run"])).map(|()| Done::Passed)
 }
 
-fn where_there_is(name: &str, run: impl FnOnce(&[&str]) -> Result<(), String>) -> Checked {
+pub(super) fn where_there_is(name: &str, run: impl FnOnce(&[&str]) -> Result<(), String>) -> Checked {
     let metadata = Metadata::read()?;
     let packages = metadata.packages_with_test(name);
     if packages.is_empty() {

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use serde_json::{Deserializer, Value};
 
-use super::{Checked, Done, Step};
+use super::{Checked, Done, Step, models};
 use crate::args::CiOptions;
 use crate::metadata::{self, Metadata};
 use crate::{process, test};
@@ -23,10 +23,11 @@ const EXAMPLE_LIMIT: Duration = Duration::from_secs(60);
 const DEMO_LIMIT: Duration = Duration::from_secs(60);
 
 /// All of them, in order: cheap ones that fail often come first.
-pub(super) const STEPS: [Step; 8] = [
+pub(super) const STEPS: [Step; 9] = [
     Step { title: "format", check: format },
     Step { title: "clippy", check: clippy },
     Step { title: "tests", check: tests },
+    Step { title: "loom", check: models::loom },
     Step { title: "examples", check: examples },
     Step { title: "docs", check: docs },
     Step { title: "features", check: features },

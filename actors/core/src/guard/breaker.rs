@@ -1,34 +1,33 @@
 //! The circuit breaker behind a lock, with a word in front of it that the common case reads alone.
 
-use std::{
-    sync::{
-        Arc,
-        atomic::{
-            AtomicU64,
-            Ordering::{Acquire, Release},
-        },
-    },
-    time::Duration,
-};
-
-use arc_swap::ArcSwap;
-use parking_lot::Mutex;
+use std::{sync::Arc, time::Duration};
 
 use crate::{
     clock::{self, Instant},
     error::OpenInfo,
     outcome::Outcome,
+    planted::{self, Bug},
     policy::circuit_breaker::{BreakerPolicy, BreakerState, CircuitBreaker, Permit, Transition},
+    sync::{
+        AtomicBool, AtomicU64, Mutex,
+        Ordering::{Acquire, Relaxed, Release},
+        RwLock,
+    },
 };
 
 /// A breaker that many threads use.
 ///
-/// `word` says what the next call finds, so that a closed breaker costs one load and an open one no lock
-/// on the machine: the state in the low bits, the generation above.
+/// `word` says what the next call finds, so that a closed breaker costs one load and an open one neither the
+/// lock on the machine nor a look at the clock: the state in the low bits, the generation above. It lets nothing
+/// pass that is not closed: a call that finds it stale goes to the machine, which judges.
 pub(super) struct Breaker {
     word: AtomicU64,
+    /// Whether somebody touches the machine when its open time is over, so that calls need not look.
+    timed: AtomicBool,
     machine: Mutex<CircuitBreaker>,
-    open: ArcSwap<OpenInfo>,
+    /// What the refused are told; written when the breaker opens. As cheap to read as an `ArcSwap`, and the model
+    /// check knows it.
+    open: RwLock<Arc<OpenInfo>>,
 }
 
 /// Closed, at full ramp, without an override: every call passes with the same permit.
@@ -37,6 +36,13 @@ const CLOSED: u64 = 1;
 const OPEN: u64 = 2;
 const HALF_OPEN: u64 = 3;
 const STATE: u64 = 3;
+/// Open, but perhaps not any more: a call looks at the clock.
+const LOOK: u64 = 4;
+const GENERATION: u32 = 3;
+
+/// About so many refusals, and the next call looks at the clock even if nobody has said that the time is over: whoever
+/// should say so may be late.
+pub(super) const LOOK_EVERY: u64 = 64;
 
 fn word_of(machine: &CircuitBreaker) -> u64 {
     let state = match machine.state() {
@@ -45,14 +51,23 @@ fn word_of(machine: &CircuitBreaker) -> u64 {
         BreakerState::Open => OPEN,
         BreakerState::HalfOpen => HALF_OPEN,
     };
-    machine.generation() << 2 | state
+    machine.generation() << GENERATION | state
 }
 
 impl Breaker {
     pub(super) fn new(policy: BreakerPolicy, seed: u64, now: Instant) -> Self {
         let machine = CircuitBreaker::new(policy, seed, now);
-        let open = ArcSwap::from_pointee(machine.open_info());
-        Self { word: AtomicU64::new(word_of(&machine)), machine: Mutex::new(machine), open }
+        let open = RwLock::new(Arc::new(machine.open_info()));
+        let (word, timed) = (AtomicU64::new(word_of(&machine)), AtomicBool::new(false));
+        Self { word, timed, machine: Mutex::new(machine), open }
+    }
+
+    /// Says whether somebody touches the machine whenever its open time is over; else each refusal looks at the
+    /// clock.
+    pub(super) fn set_timed(&self, timed: bool) {
+        let machine = self.machine.lock();
+        self.timed.store(timed, Relaxed);
+        self.publish(&machine);
     }
 
     /// Works on the machine, publishes what the next call will find, and returns what changed.
@@ -62,6 +77,12 @@ impl Breaker {
     ) -> (R, Vec<Transition>) {
         let mut machine = self.machine.lock();
         let (result, first) = work(&mut machine);
+        if planted::is(Bug::WordAfterLock) {
+            let word = word_of(&machine);
+            drop(machine);
+            self.word.store(word, Release);
+            return (result, first.into_iter().collect());
+        }
         let transitions = self.changes(&mut machine, first);
         (result, transitions)
     }
@@ -81,21 +102,25 @@ impl Breaker {
 
     #[inline]
     fn publish(&self, machine: &CircuitBreaker) {
-        let word = word_of(machine);
+        let mut word = word_of(machine);
         if word & STATE == OPEN {
-            self.describe(machine);
+            word |= self.describe(machine);
         }
         if self.word.load(Acquire) != word {
             self.word.store(word, Release);
         }
     }
 
+    /// Publishes what the refused are told, and says whether calls must look at the clock.
     #[cold]
-    fn describe(&self, machine: &CircuitBreaker) {
+    fn describe(&self, machine: &CircuitBreaker) -> u64 {
         let info = machine.open_info();
-        if **self.open.load() != info {
-            self.open.store(Arc::new(info));
+        // Read under the lock, so that a step with an older clock cannot take the word back.
+        let look = info.retry_at.is_some_and(|at| !self.timed.load(Relaxed) || clock::now() >= at);
+        if **self.open.read() != info {
+            *self.open.write() = Arc::new(info);
         }
+        if look { LOOK } else { 0 }
     }
 
     pub(super) fn state(&self) -> BreakerState {
@@ -107,16 +132,20 @@ impl Breaker {
     }
 
     /// Refuses at once while it is open; lets through what the machine has to judge.
+    ///
+    /// `refusals` counts those before; it is asked only while it is open.
     #[inline]
-    pub(super) fn peek(&self) -> Result<(), Arc<OpenInfo>> {
-        if self.word.load(Acquire) & STATE != OPEN {
+    pub(super) fn peek(&self, refusals: impl FnOnce() -> u64) -> Result<(), Arc<OpenInfo>> {
+        let word = self.word.load(Acquire);
+        if word & STATE != OPEN {
             return Ok(());
         }
-        let open = self.open.load();
-        match open.retry_at {
-            Some(retry_at) if clock::now() >= retry_at => Ok(()),
-            _ => Err(Arc::clone(&open)),
+        let open = Arc::clone(&self.open.read());
+        let looks = word & LOOK != 0 || refusals().is_multiple_of(LOOK_EVERY);
+        if looks && open.retry_at.is_some_and(|at| clock::now() >= at) {
+            return Ok(());
         }
+        Err(open)
     }
 
     /// Takes the right to make one attempt.
@@ -125,7 +154,7 @@ impl Breaker {
         let word = self.word.load(Acquire);
         if word & STATE == PLAIN {
             // A trip between this load and the call makes the permit a late one, as with any other.
-            return (Ok(Permit::plain(word >> 2)), Vec::new());
+            return (Ok(Permit::plain(word >> GENERATION)), Vec::new());
         }
         let mut machine = self.machine.lock();
         let acquired = machine.try_acquire(now);

@@ -1,20 +1,17 @@
 //! The counted bound in front of all lanes together; an actix mailbox is none.
 
-use std::sync::{
-    Arc,
-    atomic::{
-        AtomicU8, AtomicU64, AtomicUsize,
-        Ordering::{Relaxed, SeqCst},
-    },
-};
+use std::sync::Arc;
 
 use serde::Serialize;
-use tokio::sync::Notify;
 
 use super::Guard;
 use crate::{
     error::RejectionReason,
     planted::{self, Bug},
+    sync::{
+        AtomicU8, AtomicU64, AtomicUsize, Notify,
+        Ordering::{Relaxed, SeqCst},
+    },
 };
 
 /// Whether new calls are taken.
@@ -100,8 +97,9 @@ impl Intake {
         let limit = self.limit.load(Relaxed);
         // Count first, look afterwards: whoever drains sees either the count or makes us see the closed door.
         // That is a store and a load of another word on both sides, which only `SeqCst` keeps in order.
+        let early = planted::is(Bug::DoorBeforeCount).then(|| self.admission());
         let before = self.count.fetch_add(ADMITTED + 1, SeqCst);
-        let reason = match self.admission() {
+        let reason = match early.unwrap_or_else(|| self.admission()) {
             Admission::Open if under_way(before) < limit => {
                 return Ok(Ticket { guard: Arc::clone(guard), settled: false });
             }
@@ -109,7 +107,8 @@ impl Intake {
             Admission::Draining => RejectionReason::Draining,
             Admission::Stopped => RejectionReason::Stopped,
         };
-        if under_way(self.count.fetch_sub(ADMITTED + 1, SeqCst)) == 1 {
+        let left = under_way(self.count.fetch_sub(ADMITTED + 1, SeqCst));
+        if left == 1 && !planted::is(Bug::EmptiedUntold) {
             self.emptied.notify_waiters();
         }
         self.refused();

@@ -33,7 +33,7 @@ use super::{
     InFlightCall, Inspected,
     instance::{InUse, Instance},
 };
-use crate::hub::Hub;
+use crate::hub::{Hub, Recipe};
 
 /// Time an instance has to be built; no network is involved, so only a mistake takes so long.
 const CONNECT_WITHIN: Duration = Duration::from_secs(30);
@@ -223,7 +223,8 @@ impl<B: Backend> Core<B> {
             if self.stopping.get() {
                 break;
             }
-            match self.connect().await {
+            let Some((epoch, recipe)) = self.hub.recipe() else { break };
+            match self.connect(epoch, recipe).await {
                 Ok(instance) if self.stopping.get() => {
                     close(&instance.backend, Deadline::after(CLOSE_WITHIN)).await;
                     break;
@@ -242,8 +243,7 @@ impl<B: Backend> Core<B> {
         self.changed.notify_waiters();
     }
 
-    async fn connect(&self) -> Result<Instance<B>, String> {
-        let (epoch, recipe) = self.hub.recipe();
+    async fn connect(&self, epoch: u64, recipe: Recipe<B>) -> Result<Instance<B>, String> {
         let connecting = std::panic::AssertUnwindSafe(async move { recipe().await }).catch_unwind();
         let backend = match tokio::time::timeout(CONNECT_WITHIN, connecting).await {
             Ok(Ok(Ok(backend))) => backend,

@@ -67,3 +67,33 @@ fn names_are_checked() {
         }
     });
 }
+
+#[test]
+fn what_instances_shared_is_gone_when_the_backend_has_ended() {
+    sim::run(async {
+        let stage = Stage::new(Policy::default()).await;
+        assert!(stage.fake.ask(Do::echo(1)).await.is_ok());
+        let before = stage.world.shares();
+        assert_eq!(before, 1);
+        let started = backstop_core::clock::now();
+        stage.supervisor.remove("fake", Deadline::after(secs(1))).await.unwrap();
+        sim::settle().await;
+        assert_eq!(backstop_core::clock::now(), started, "nothing that lives on has to be waited for");
+        assert_eq!(stage.world.shares(), 0, "though the reference is still held");
+    });
+}
+
+#[test]
+fn a_backend_that_has_ended_is_dropped_with_its_last_reference() {
+    sim::run(async {
+        let Stage { supervisor, fake, world: _ } = Stage::new(Policy::default()).await;
+        assert!(fake.ask(Do::echo(1)).await.is_ok());
+        let guard = std::sync::Arc::downgrade(fake.guard());
+        supervisor.shutdown(Deadline::after(secs(1))).await;
+        let started = backstop_core::clock::now();
+        drop(fake);
+        sim::settle().await;
+        assert_eq!(backstop_core::clock::now(), started);
+        assert!(guard.upgrade().is_none(), "no actor and no task holds it");
+    });
+}

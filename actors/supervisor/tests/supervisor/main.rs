@@ -1,6 +1,7 @@
 //! The supervisor against a scripted backend, on virtual time unless real threads are the point.
 #![allow(clippy::unwrap_used, missing_docs)]
 
+mod alerts;
 mod cancels;
 mod deadlines;
 mod drain;

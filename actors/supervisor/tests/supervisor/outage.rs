@@ -98,3 +98,23 @@ fn a_stopped_backend_is_never_probed_again() {
         assert_eq!(stage.world.count(|fact| matches!(fact, Fact::Probed { .. })), 0);
     });
 }
+
+#[test]
+fn an_open_time_ends_by_itself_though_probes_are_off() {
+    sim::run(async {
+        let mut policy = no_retries();
+        policy.probe.enabled = false;
+        let stage = Stage::new(policy).await;
+        stage.fake.order(Order::Trip { reason: "test".into(), open_for: Some(secs(5)) }).await.unwrap();
+        assert!(stage.fake.ask(Do::echo(1)).await.is_err());
+        sim::pass(secs(4)).await;
+        assert!(stage.fake.ask(Do::echo(2)).await.is_err());
+        // With the grace that probes have, though none comes.
+        sim::pass(secs(4)).await;
+        assert!(
+            stage.fake.ask(Do::echo(3)).await.is_ok(),
+            "the third call does not look at the clock itself"
+        );
+        assert_eq!(stage.fake.breaker_state(), BreakerState::HalfOpen);
+    });
+}

@@ -133,6 +133,8 @@ fn a_cached_answer_is_given_while_the_breaker_is_open() {
             "circuit_open"
         );
         assert_eq!(asked(&stage), 1);
+        let cache = stage.fake.snapshot().guard.cache;
+        assert_eq!((cache.hits, cache.misses, cache.stale, cache.inserted), (1, 3, 1, 1));
         stage.assert_idle();
     });
 }

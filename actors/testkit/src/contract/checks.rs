@@ -13,8 +13,8 @@ use backstop_core::{
 use backstop_supervisor::Order;
 
 use super::{
-    ContractSubject,
-    stage::{AMPLE, host, host_with, latest, policy, run},
+    Ability, ContractSubject,
+    stage::{AMPLE, host, host_with, latest, offered, outage, policy, run},
 };
 
 const LONG: Duration = Duration::from_secs(20);
@@ -23,7 +23,7 @@ const SHORT: Duration = Duration::from_millis(200);
 /// Settings that cannot work are named by `share`.
 pub fn a_wrong_setting_is_named_before_anything_runs<S: ContractSubject>() {
     run(async |subject: S| {
-        let Some(wrong) = subject.wrong() else { return };
+        let Some(wrong) = offered::<S, _>(Ability::WrongSetting, subject.wrong()) else { return };
         let Err(error) = wrong.share() else { panic!("a wrong setting was taken") };
         assert!(!error.setting().is_empty() && !error.to_string().is_empty());
     });
@@ -32,7 +32,7 @@ pub fn a_wrong_setting_is_named_before_anything_runs<S: ContractSubject>() {
 /// An instance is built while the server is away, and that is no crash.
 pub fn connecting_needs_no_server<S: ContractSubject>() {
     run(async |subject: S| {
-        if !subject.make_unreachable().await {
+        if !outage(&subject).await {
             return;
         }
         let supervisor = crate::sim::supervisor();
@@ -71,7 +71,11 @@ pub fn many_reads_at_once_are_answered<S: ContractSubject>() {
 pub fn a_write_happens_exactly_once<S: ContractSubject>() {
     host::<S, _>(async |stage| {
         for key in 1..=5 {
-            let Some(write) = stage.subject.write(&stage.backend, key, AMPLE) else { break };
+            let Some(write) =
+                offered::<S, _>(Ability::Write, stage.subject.write(&stage.backend, key, AMPLE))
+            else {
+                break;
+            };
             write.await.expect("a write works");
             assert_eq!(stage.subject.writes(key).await, 1, "key {key}");
         }
@@ -83,7 +87,10 @@ pub fn a_write_happens_exactly_once<S: ContractSubject>() {
 pub fn a_call_ends_at_its_deadline<S: ContractSubject>() {
     host::<S, _>(async |stage| {
         stage.subject.read(&stage.backend, AMPLE).await.expect("a read works");
-        let Some(slow) = stage.subject.slow(&stage.backend, LONG, SHORT) else { return stage };
+        let Some(slow) = offered::<S, _>(Ability::SlowRead, stage.subject.slow(&stage.backend, LONG, SHORT))
+        else {
+            return stage;
+        };
         let start = clock::now();
         let error = slow.await.expect_err("it takes longer than its deadline");
         let took = clock::now() - start;
@@ -98,7 +105,9 @@ pub fn a_call_ends_at_its_deadline<S: ContractSubject>() {
 pub fn a_call_without_time_sends_nothing<S: ContractSubject>() {
     host::<S, _>(async |stage| {
         stage.subject.read(&stage.backend, AMPLE).await.expect("a read works");
-        if let Some(write) = stage.subject.write(&stage.backend, 9, Duration::ZERO) {
+        if let Some(write) =
+            offered::<S, _>(Ability::Write, stage.subject.write(&stage.backend, 9, Duration::ZERO))
+        {
             let error = write.await.expect_err("it has no time");
             assert_eq!((error.code(), error.executed()), ("expired", Executed::No));
             assert_eq!(stage.subject.writes(9).await, 0);
@@ -111,7 +120,10 @@ pub fn a_call_without_time_sends_nothing<S: ContractSubject>() {
 pub fn a_dropped_call_gives_its_place_back<S: ContractSubject>() {
     host_with::<S, _>(policy().concurrency(1), async |stage| {
         stage.subject.read(&stage.backend, AMPLE).await.expect("a read works");
-        let Some(slow) = stage.subject.slow(&stage.backend, LONG, LONG) else { return stage };
+        let Some(slow) = offered::<S, _>(Ability::SlowRead, stage.subject.slow(&stage.backend, LONG, LONG))
+        else {
+            return stage;
+        };
         assert!(tokio::time::timeout(SHORT, slow).await.is_err(), "it is still under way when it is dropped");
         stage.subject.read(&stage.backend, AMPLE).await.expect("the place is free");
         stage.until("no call under way", async || stage.backend.guard().in_flight() == 0).await;
@@ -124,10 +136,14 @@ pub fn a_dropped_call_gives_its_place_back<S: ContractSubject>() {
 pub fn the_pool_comes_back_to_idle<S: ContractSubject>() {
     host::<S, _>(async |stage| {
         for _ in 0..4 {
-            if let Some(slow) = stage.subject.slow(&stage.backend, LONG, LONG) {
+            if let Some(slow) =
+                offered::<S, _>(Ability::SlowRead, stage.subject.slow(&stage.backend, LONG, LONG))
+            {
                 let _ = tokio::time::timeout(SHORT / 4, slow).await;
             }
-            if let Some(slow) = stage.subject.slow(&stage.backend, LONG, SHORT / 4) {
+            if let Some(slow) =
+                offered::<S, _>(Ability::SlowRead, stage.subject.slow(&stage.backend, LONG, SHORT / 4))
+            {
                 let _ = slow.await;
             }
         }
@@ -158,7 +174,7 @@ pub fn a_bad_request_is_no_failure_of_the_backend<S: ContractSubject>() {
 /// A server that is away is `unavailable` (or not reached in time), and nothing was executed.
 pub fn an_unreachable_backend_is_unavailable_and_nothing_was_executed<S: ContractSubject>() {
     host::<S, _>(async |stage| {
-        if stage.subject.make_unreachable().await {
+        if outage(&stage.subject).await {
             let error = stage.subject.read(&stage.backend, AMPLE).await.expect_err("nobody is there");
             let failure =
                 error.as_failure().unwrap_or_else(|| panic!("a failure of the backend's side: {error}"));
@@ -175,7 +191,7 @@ pub fn an_unreachable_backend_is_unavailable_and_nothing_was_executed<S: Contrac
 pub fn a_probe_tells_up_from_down<S: ContractSubject>() {
     host::<S, _>(async |stage| {
         stage.backend.order(Order::Probe).await.expect("it is up");
-        if stage.subject.make_unreachable().await {
+        if outage(&stage.subject).await {
             assert!(stage.backend.order(Order::Probe).await.is_err(), "it is down");
             stage.subject.make_reachable().await;
             stage
@@ -190,7 +206,7 @@ pub fn a_probe_tells_up_from_down<S: ContractSubject>() {
 pub fn an_outage_opens_the_breaker_and_costs_no_restart<S: ContractSubject>() {
     host::<S, _>(async |stage| {
         stage.subject.read(&stage.backend, AMPLE).await.expect("a read works");
-        if stage.subject.make_unreachable().await {
+        if outage(&stage.subject).await {
             // A file that is gone is noticed at the next look, not at the next read.
             stage
                 .until("the outage", async || stage.subject.read(&stage.backend, AMPLE).await.is_err())
@@ -215,7 +231,7 @@ pub fn a_backend_that_comes_back_serves_again_without_a_restart<S: ContractSubje
     quick.breaker.probe_grace = SHORT;
     host_with::<S, _>(quick, async |stage| {
         stage.subject.read(&stage.backend, AMPLE).await.expect("a read works");
-        if stage.subject.make_unreachable().await {
+        if outage(&stage.subject).await {
             for _ in 0..6 {
                 let _ = stage.subject.read(&stage.backend, AMPLE).await;
             }
@@ -231,7 +247,9 @@ pub fn a_backend_that_comes_back_serves_again_without_a_restart<S: ContractSubje
 /// A closure that panics ends its own call; the instance goes on.
 pub fn a_panic_of_the_caller_costs_no_instance<S: ContractSubject>() {
     host::<S, _>(async |stage| {
-        if let Some(call) = stage.subject.caller_panic(&stage.backend, AMPLE) {
+        if let Some(call) =
+            offered::<S, _>(Ability::CallerCode, stage.subject.caller_panic(&stage.backend, AMPLE))
+        {
             let error = call.await.expect_err("it panics");
             assert_eq!(error.code(), "caller_panicked");
             stage.subject.read(&stage.backend, AMPLE).await.expect("a read works");
@@ -282,7 +300,10 @@ pub fn a_shutdown_is_clean_and_in_time<S: ContractSubject>() {
 pub fn a_shutdown_gives_up_a_slow_call_in_time<S: ContractSubject>() {
     host::<S, _>(async |stage| {
         stage.subject.read(&stage.backend, AMPLE).await.expect("a read works");
-        let Some(slow) = stage.subject.slow(&stage.backend, LONG, LONG) else { return stage };
+        let Some(slow) = offered::<S, _>(Ability::SlowRead, stage.subject.slow(&stage.backend, LONG, LONG))
+        else {
+            return stage;
+        };
         let slow = tokio::task::spawn_local(slow);
         stage.until("the slow call", async || stage.backend.guard().in_flight() == 1).await;
         let (start, within) = (clock::now(), Duration::from_secs(2));

@@ -1,6 +1,6 @@
 //! Hosts a subject for one check.
 
-use std::{future::Future, time::Duration};
+use std::{future::Future, io::Write as _, time::Duration};
 
 use backstop_core::{
     call::Deadline,
@@ -11,7 +11,7 @@ use backstop_core::{
 use backstop_supervisor::SupervisorRef;
 use tokio::task::LocalSet;
 
-use super::{ContractSubject, Ref};
+use super::{Ability, ContractSubject, Ref};
 use crate::sim;
 
 /// Time enough for anything that is not meant to be late.
@@ -80,4 +80,28 @@ impl<S: ContractSubject> Stage<S> {
 pub(super) fn latest<S: ContractSubject>(timeout: Duration) -> Duration {
     let noise = if S::VIRTUAL { Duration::ZERO } else { NOISE };
     timeout + Duration::from_millis(50) + noise
+}
+
+/// What the subject offers; `None` if it lacks it by its own declaration, which is said aloud.
+pub(super) fn offered<S: ContractSubject, T>(ability: Ability, offer: Option<T>) -> Option<T> {
+    let lacks = S::LACKS.iter().find(|(lacking, _)| *lacking == ability);
+    match (&offer, lacks) {
+        (Some(_), None) => {}
+        (None, Some((_, reason))) => {
+            let thread = std::thread::current();
+            let check = thread.name().unwrap_or("a check");
+            // Straight to the stream: what a test prints is hidden while it passes.
+            writeln!(std::io::stderr(), "{check}: not checked, the subject lacks {ability:?}: {reason}")
+                .expect("standard error output can be written to");
+        }
+        (None, None) => panic!("the subject has no {ability:?}; if that is right, LACKS says why"),
+        (Some(_), Some(_)) => panic!("LACKS says that the subject has no {ability:?}, but it has"),
+    }
+    offer
+}
+
+/// Takes the server away; `false` for a subject without one.
+pub(super) async fn outage<S: ContractSubject>(subject: &S) -> bool {
+    let gone = subject.make_unreachable().await;
+    offered::<S, ()>(Ability::Outage, gone.then_some(())).is_some()
 }

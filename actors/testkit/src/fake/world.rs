@@ -115,6 +115,7 @@ struct Inner {
     close: CloseEnd,
     probe_panics: u32,
     instances: u64,
+    shares: usize,
     active: usize,
     active_max: usize,
     executed: HashMap<u64, u32>,
@@ -195,6 +196,12 @@ impl World {
     #[must_use]
     pub fn active(&self) -> usize {
         self.0.lock().active
+    }
+
+    /// Counts the recipes in use: what the instances of one share is alive.
+    #[must_use]
+    pub fn shares(&self) -> usize {
+        self.0.lock().shares
     }
 
     /// Returns the most attempts that were with instances at once, and starts to count anew.
@@ -297,5 +304,22 @@ impl Gate {
         let (state, changed) = &*self.0;
         state.lock().open = true;
         changed.notify_all();
+    }
+}
+
+/// What the instances of one recipe share: nothing but the fact that it is there.
+#[derive(Debug)]
+pub struct Shared(World);
+
+impl Shared {
+    pub(super) fn new(world: &World) -> Self {
+        world.0.lock().shares += 1;
+        Self(world.clone())
+    }
+}
+
+impl Drop for Shared {
+    fn drop(&mut self) {
+        self.0.0.lock().shares -= 1;
     }
 }
