@@ -36,6 +36,12 @@ pub trait Connect: Clone + Send + Sync + 'static {
     fn connect(&self, shared: &Arc<Self::Shared>)
     -> impl Future<Output = Result<Self::Backend, ConfigError>>;
 
+    /// Shows the connections that the instances share and that none of them counts; none unless overridden.
+    fn shared_pool(&self, shared: &Self::Shared) -> PoolSnapshot {
+        let _ = shared;
+        PoolSnapshot::default()
+    }
+
     /// The most lanes (threads with an instance of their own) this backend may have; unbounded by default.
     ///
     /// A backend with a pool cap returns cap / 2, so that every lane can own at least two connections.
@@ -66,7 +72,7 @@ pub trait Backend: Sized + 'static {
     /// Closes the connections of this instance, at the latest at `deadline`; no call is under way.
     fn close(&self, deadline: Deadline) -> impl Future<Output = ()>;
 
-    /// Shows the connections of this instance.
+    /// Shows the connections of this instance; [`Connect::shared_pool`] shows the others.
     fn pool(&self) -> PoolSnapshot {
         PoolSnapshot::default()
     }

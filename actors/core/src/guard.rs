@@ -119,7 +119,7 @@ impl Guard {
         let now = clock::now();
         Ok(Arc::new(Self {
             intake: Intake::new(policy.intake),
-            breaker: Breaker::new(policy.breaker.clone(), rng.u64(..), now),
+            breaker: Breaker::new(name.clone(), policy.breaker.clone(), rng.u64(..), now),
             limit: Limit::new(policy.concurrency, &policy.queue),
             has_rate: AtomicBool::new(policy.rate.is_some()),
             has_client_rate: AtomicBool::new(policy.client_rate.is_some()),
@@ -188,9 +188,9 @@ impl Guard {
     /// `CircuitOpen`, `Full`, `Draining` or `Stopped`.
     #[inline]
     pub fn admit(self: &Arc<Self>) -> Result<Ticket, Rejection> {
-        if let Err(info) = self.breaker.peek(|| self.intake.refused_total()) {
+        if let Err(open) = self.breaker.peek(|| self.intake.refused_total()) {
             self.intake.refused();
-            return Err(self.reject(RejectionReason::CircuitOpen(info)));
+            return Err(open);
         }
         self.intake.enter(self).map_err(|reason| self.reject(reason))
     }

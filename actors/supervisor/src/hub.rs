@@ -36,18 +36,45 @@ use crate::{
     slots::{self, At, Slot, SlotKey},
 };
 
-/// Builds an instance on the thread it is called on.
-pub(crate) type Recipe<B> = Arc<dyn Fn() -> LocalBoxFuture<'static, Result<B, ConfigError>> + Send + Sync>;
+/// How to build an instance, and what all of them share.
+pub(crate) struct Recipe<B> {
+    build: Arc<Build<B>>,
+    pool: Arc<dyn Fn() -> PoolSnapshot + Send + Sync>,
+}
+
+type Build<B> = dyn Fn() -> LocalBoxFuture<'static, Result<B, ConfigError>> + Send + Sync;
+
+impl<B> Recipe<B> {
+    /// Builds an instance for the thread it is called on.
+    pub(crate) fn build(&self) -> LocalBoxFuture<'static, Result<B, ConfigError>> {
+        (self.build)()
+    }
+
+    /// Shows what the instances share; nothing where the backend's own code panics.
+    fn pool(&self) -> PoolSnapshot {
+        std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| (self.pool)())).unwrap_or_default()
+    }
+}
+
+impl<B> Clone for Recipe<B> {
+    fn clone(&self) -> Self {
+        Self { build: Arc::clone(&self.build), pool: Arc::clone(&self.pool) }
+    }
+}
 
 /// Makes a recipe from settings; checks them and builds what the instances share.
 pub(crate) fn recipe<C: Connect>(connect: C) -> Result<(Recipe<C::Backend>, usize), ConfigError> {
     let shared = Arc::new(connect.share()?);
     let lanes_max = connect.lanes_max().max(1);
-    let recipe: Recipe<C::Backend> = Arc::new(move || {
+    let pool = {
+        let (connect, shared) = (connect.clone(), Arc::clone(&shared));
+        Arc::new(move || connect.shared_pool(&shared))
+    };
+    let build: Arc<Build<C::Backend>> = Arc::new(move || {
         let (connect, shared) = (connect.clone(), Arc::clone(&shared));
         Box::pin(async move { connect.connect(&shared).await })
     });
-    Ok((recipe, lanes_max))
+    Ok((Recipe { build, pool }, lanes_max))
 }
 
 pub(crate) struct Hub<B: Backend> {
@@ -307,13 +334,15 @@ impl<B: Backend> Hub<B> {
         BackendSnapshot { name, kind: B::KIND, guard: self.guard.snapshot(), operations, lanes }
     }
 
-    /// Asks every lane for its pool and its calls under way; a lane that does not answer is left out.
+    /// Asks every lane for its pool and its calls under way, and adds what all lanes share; a lane that does not
+    /// answer is left out.
     pub(crate) async fn inspect(&self, within: std::time::Duration) -> (PoolSnapshot, Vec<InFlightCall>) {
         let asked = self
             .addresses()
             .into_iter()
             .map(|lane| tokio::time::timeout(within, async move { lane.send(Inspect).await }));
-        let mut all = (PoolSnapshot::default(), Vec::new());
+        let shared = self.recipe().map_or_else(PoolSnapshot::default, |(_, recipe)| recipe.pool());
+        let mut all = (shared, Vec::new());
         for inspected in futures_util::future::join_all(asked).await.into_iter().flatten().flatten() {
             all.0 = all.0.plus(inspected.pool);
             all.1.extend(inspected.calls);

@@ -27,19 +27,27 @@ pub struct FakeOptions {
     lanes_max: usize,
     label: u64,
     pool_max: usize,
+    shared_idle: usize,
 }
 
 impl FakeOptions {
     /// Builds fakes that live in `world`.
     #[must_use]
     pub fn new(world: &World) -> Self {
-        Self { world: world.clone(), lanes_max: usize::MAX, label: 0, pool_max: 0 }
+        Self { world: world.clone(), lanes_max: usize::MAX, label: 0, pool_max: 0, shared_idle: 0 }
     }
 
     /// Sets the most lanes.
     #[must_use]
     pub fn lanes_max(mut self, lanes_max: usize) -> Self {
         self.lanes_max = lanes_max;
+        self
+    }
+
+    /// Sets how many idle connections the lanes claim to share.
+    #[must_use]
+    pub fn shared_idle(mut self, connections: usize) -> Self {
+        self.shared_idle = connections;
         self
     }
 
@@ -89,6 +97,10 @@ impl Connect for FakeOptions {
 
     fn lanes_max(&self) -> usize {
         self.lanes_max
+    }
+
+    fn shared_pool(&self, _: &Shared) -> PoolSnapshot {
+        PoolSnapshot { idle: self.shared_idle, ..PoolSnapshot::default() }
     }
 }
 

@@ -5,9 +5,12 @@ use std::{fmt, sync::Arc, time::Duration};
 use super::Phase;
 use crate::{clock::Instant, name::Name};
 
-/// A refusal of ours; the backend never heard of the call.
-#[derive(Clone, Debug)]
-pub struct Rejection {
+/// A refusal of ours; the backend never heard of the call. Cloning copies a pointer, so an open breaker keeps
+/// one ready for everybody.
+#[derive(Clone)]
+pub struct Rejection(Arc<Parts>);
+
+struct Parts {
     backend: Name,
     reason: RejectionReason,
 }
@@ -90,7 +93,7 @@ impl Rejection {
     /// Refuses a call to `backend`.
     #[must_use]
     pub fn new(backend: Name, reason: RejectionReason) -> Self {
-        Self { backend, reason }
+        Self(Arc::new(Parts { backend, reason }))
     }
 
     /// Refuses a call that nobody could serve; `message` says what is wrong and what would be right.
@@ -101,19 +104,19 @@ impl Rejection {
     /// Names the backend.
     #[must_use]
     pub fn backend(&self) -> &str {
-        self.backend.as_str()
+        self.0.backend.as_str()
     }
 
     /// Says why.
     #[must_use]
     pub fn reason(&self) -> &RejectionReason {
-        &self.reason
+        &self.0.reason
     }
 
     /// Says how far the call had come.
     #[must_use]
     pub fn phase(&self) -> Phase {
-        match self.reason {
+        match self.0.reason {
             RejectionReason::Restarting { .. }
             | RejectionReason::Shed { .. }
             | RejectionReason::Expired
@@ -125,7 +128,7 @@ impl Rejection {
     /// Says how long to wait before trying again, where that is known.
     #[must_use]
     pub fn retry_after(&self, now: Instant) -> Option<Duration> {
-        let at = match &self.reason {
+        let at = match &self.0.reason {
             RejectionReason::CircuitOpen(info) => info.retry_at,
             RejectionReason::RateLimited { retry_at } => Some(*retry_at),
             RejectionReason::Restarting { retry_at } => *retry_at,
@@ -135,10 +138,17 @@ impl Rejection {
     }
 }
 
+impl fmt::Debug for Rejection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Parts { backend, reason } = &*self.0;
+        f.debug_struct("Rejection").field("backend", backend).field("reason", reason).finish()
+    }
+}
+
 impl fmt::Display for Rejection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let backend = &self.backend;
-        match &self.reason {
+        let backend = &self.0.backend;
+        match &self.0.reason {
             RejectionReason::Invalid(message) => write!(f, "{backend}: {message}"),
             RejectionReason::UnknownBackend { near } => {
                 write!(f, "no backend is named `{backend}`")?;

@@ -4,7 +4,8 @@ use std::{sync::Arc, time::Duration};
 
 use crate::{
     clock::{self, Instant},
-    error::OpenInfo,
+    error::{OpenInfo, Rejection, RejectionReason},
+    name::Name,
     outcome::Outcome,
     planted::{self, Bug},
     policy::circuit_breaker::{BreakerPolicy, BreakerState, CircuitBreaker, Permit, Transition},
@@ -27,7 +28,23 @@ pub(super) struct Breaker {
     machine: Mutex<CircuitBreaker>,
     /// What the refused are told; written when the breaker opens. As cheap to read as an `ArcSwap`, and the model
     /// check knows it.
-    open: RwLock<Arc<OpenInfo>>,
+    /// Who is refused while it is open.
+    name: Name,
+    open: RwLock<Refusal>,
+}
+
+/// What the refused are told, made once.
+struct Refusal {
+    info: Arc<OpenInfo>,
+    rejection: Rejection,
+}
+
+impl Refusal {
+    fn new(name: &Name, info: OpenInfo) -> Self {
+        let info = Arc::new(info);
+        let reason = RejectionReason::CircuitOpen(Arc::clone(&info));
+        Self { info, rejection: Rejection::new(name.clone(), reason) }
+    }
 }
 
 /// Closed, at full ramp, without an override: every call passes with the same permit.
@@ -55,11 +72,11 @@ fn word_of(machine: &CircuitBreaker) -> u64 {
 }
 
 impl Breaker {
-    pub(super) fn new(policy: BreakerPolicy, seed: u64, now: Instant) -> Self {
+    pub(super) fn new(name: Name, policy: BreakerPolicy, seed: u64, now: Instant) -> Self {
         let machine = CircuitBreaker::new(policy, seed, now);
-        let open = RwLock::new(Arc::new(machine.open_info()));
+        let open = RwLock::new(Refusal::new(&name, machine.open_info()));
         let (word, timed) = (AtomicU64::new(word_of(&machine)), AtomicBool::new(false));
-        Self { word, timed, machine: Mutex::new(machine), open }
+        Self { word, timed, machine: Mutex::new(machine), name, open }
     }
 
     /// Says whether somebody touches the machine whenever its open time is over; else each refusal looks at the
@@ -117,8 +134,8 @@ impl Breaker {
         let info = machine.open_info();
         // Read under the lock, so that a step with an older clock cannot take the word back.
         let look = info.retry_at.is_some_and(|at| !self.timed.load(Relaxed) || clock::now() >= at);
-        if **self.open.read() != info {
-            *self.open.write() = Arc::new(info);
+        if *self.open.read().info != info {
+            *self.open.write() = Refusal::new(&self.name, info);
         }
         if look { LOOK } else { 0 }
     }
@@ -135,17 +152,17 @@ impl Breaker {
     ///
     /// `refusals` counts those before; it is asked only while it is open.
     #[inline]
-    pub(super) fn peek(&self, refusals: impl FnOnce() -> u64) -> Result<(), Arc<OpenInfo>> {
+    pub(super) fn peek(&self, refusals: impl FnOnce() -> u64) -> Result<(), Rejection> {
         let word = self.word.load(Acquire);
         if word & STATE != OPEN {
             return Ok(());
         }
-        let open = Arc::clone(&self.open.read());
+        let open = self.open.read();
         let looks = word & LOOK != 0 || refusals().is_multiple_of(LOOK_EVERY);
-        if looks && open.retry_at.is_some_and(|at| clock::now() >= at) {
+        if looks && open.info.retry_at.is_some_and(|at| clock::now() >= at) {
             return Ok(());
         }
-        Err(open)
+        Err(open.rejection.clone())
     }
 
     /// Takes the right to make one attempt.

@@ -244,7 +244,7 @@ impl<B: Backend> Core<B> {
     }
 
     async fn connect(&self, epoch: u64, recipe: Recipe<B>) -> Result<Instance<B>, String> {
-        let connecting = std::panic::AssertUnwindSafe(async move { recipe().await }).catch_unwind();
+        let connecting = std::panic::AssertUnwindSafe(async move { recipe.build().await }).catch_unwind();
         let backend = match tokio::time::timeout(CONNECT_WITHIN, connecting).await {
             Ok(Ok(Ok(backend))) => backend,
             Ok(Ok(Err(error))) => return Err(error.to_string()),

@@ -97,3 +97,17 @@ fn a_backend_that_has_ended_is_dropped_with_its_last_reference() {
         assert!(guard.upgrade().is_none(), "no actor and no task holds it");
     });
 }
+
+#[test]
+fn what_the_lanes_share_is_counted_once_in_the_pool_however_many_lanes_there_are() {
+    sim::run(async {
+        let (supervisor, world) = (sim::supervisor(), World::new());
+        let recipe = FakeOptions::new(&world).shared_idle(3);
+        let fake = supervisor.add("fake", recipe, Policy::default()).await.unwrap();
+        assert_eq!(fake.pool().await.idle, 3, "before the first lane");
+        for lane in 0..2 {
+            fake.on_logical_lane(lane).ask(Do::echo(u64::from(lane))).await.unwrap();
+        }
+        assert_eq!(fake.pool().await.idle, 3);
+    });
+}
