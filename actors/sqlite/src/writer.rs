@@ -106,7 +106,7 @@ impl<'a> Writer<'a> {
             }
             return;
         }
-        while self.group.len() < self.core.options.group_max {
+        while self.group.len() < self.group_max() {
             match self.backlog.pop_front_if(|job| joins_group(&job.work)) {
                 Some(job) => self.group.push(job),
                 None => break,

@@ -25,6 +25,10 @@ const RUNS_MAX: usize = 3;
 /// How often those who arrive while a group runs may still join it.
 const JOINS_MAX: usize = 64;
 
+/// The most members of a commit that does not wait for the disk. It is cheap, and callers who have their answers
+/// bring the next ones while it runs: with 256 callers, 96 a commit make 1.5 times as many operations as all in one.
+const UNSYNCED_MAX: usize = 96;
+
 /// How often the processor is given away while callers of the last group are missing: about a microsecond each
 /// where nobody else wants it. Measured with 64 callers: a commit of 40 operations becomes one of 59.
 const PATIENCE_FULL: usize = 96;
@@ -42,6 +46,15 @@ enum Next {
 }
 
 impl Writer<'_> {
+    /// Returns the most members of a commit.
+    pub(super) fn group_max(&self) -> usize {
+        let options = &self.core.options;
+        match options.synchronous {
+            Synchronous::Full => options.group_max,
+            Synchronous::Normal => options.group_max.min(UNSYNCED_MAX),
+        }
+    }
+
     /// Serves the gathered group.
     pub(super) fn serve_group(&mut self) {
         let mut jobs = mem::take(&mut self.group);
@@ -113,10 +126,10 @@ impl Writer<'_> {
     /// the others would miss the commit by microseconds.
     fn join_late(&mut self, jobs: &mut Vec<Job>) -> bool {
         let before = jobs.len();
-        if before < self.core.options.group_max {
+        if before < self.group_max() {
             self.absorb();
         }
-        while jobs.len() < self.core.options.group_max {
+        while jobs.len() < self.group_max() {
             match self.backlog.pop_front_if(|job| super::joins_group(&job.work)) {
                 Some(job) => jobs.push(job),
                 None => break,
