@@ -7,6 +7,7 @@ mod echo;
 mod http;
 mod messaging;
 mod options;
+mod postgres;
 mod rounds;
 mod spread;
 mod sqlite;
@@ -26,6 +27,7 @@ fn main() {
         Command::Messaging => messaging::run(&options),
         Command::Sqlite => sqlite::run(&options),
         Command::Http => http::run(&options),
+        Command::Postgres => postgres::run(&options),
         Command::HttpServer => http::server::serve(),
     }
 }

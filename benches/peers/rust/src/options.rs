@@ -2,8 +2,9 @@
 
 use std::{path::PathBuf, str::FromStr, time::Duration};
 
-const USAGE: &str = "usage: backstop-peers messaging|sqlite|http [--rounds 5] [--seconds 0.4] [--warm-up 0.1] \
-[--callers 1,64] [--only part-of-a-name] [--json file] [--directory for-databases]";
+const USAGE: &str = "usage: backstop-peers messaging|sqlite|http|postgres [--rounds 5] [--seconds 0.4] [--warm-up 0.1] \
+[--callers 1,64] [--only part-of-a-name] [--json file] [--directory for-databases] \
+[--url postgres://user:password@host/database]";
 
 /// A comparison.
 #[derive(Clone, Copy, Debug)]
@@ -14,7 +15,9 @@ pub enum Command {
     Sqlite,
     /// GET requests, against reqwest.
     Http,
-    /// The server of that comparison, which the program starts itself.
+    /// Key look-ups and inserts, against deadpool-postgres, sqlx and bb8.
+    Postgres,
+    /// The server of the HTTP comparison, which the program starts itself.
     HttpServer,
 }
 
@@ -37,6 +40,8 @@ pub struct Options {
     pub json: Option<PathBuf>,
     /// Where databases are made; the system's directory for temporary files if not given.
     pub directory: Option<PathBuf>,
+    /// The server of comparisons that need one.
+    pub url: Option<String>,
 }
 
 impl Options {
@@ -46,6 +51,7 @@ impl Options {
             Some("messaging") => Command::Messaging,
             Some("sqlite") => Command::Sqlite,
             Some("http") => Command::Http,
+            Some("postgres") => Command::Postgres,
             Some(crate::http::server::ARGUMENT) => Command::HttpServer,
             _ => return Err(USAGE.into()),
         };
@@ -58,6 +64,7 @@ impl Options {
             only: None,
             json: None,
             directory: None,
+            url: None,
         };
         while let Some(flag) = args.next() {
             let value = args.next().ok_or_else(|| format!("{flag} needs a value\n{USAGE}"))?;
@@ -70,6 +77,7 @@ impl Options {
                 }
                 "--only" => options.only = Some(value),
                 "--json" => options.json = Some(value.into()),
+                "--url" => options.url = Some(value),
                 "--directory" => options.directory = Some(value.into()),
                 _ => return Err(format!("unknown option {flag}\n{USAGE}")),
             }

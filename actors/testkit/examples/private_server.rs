@@ -1,0 +1,23 @@
+//! Starts a private database server and prints its address; it ends when standard input does.
+//!
+//! `cargo run -p backstop-testkit --example private_server postgres` (or `mariadb`).
+
+use std::io::Read;
+
+use backstop_testkit::server::{MariaDb, MariaDbSetup, Postgres, PostgresSetup, Server};
+
+fn main() -> Result<(), Box<dyn std::error::Error>> {
+    match std::env::args().nth(1).as_deref() {
+        Some("postgres") => hold(&*Postgres::start(PostgresSetup::default())?),
+        Some("mariadb") => hold(&*MariaDb::start(MariaDbSetup::default())?),
+        _ => return Err("say which: postgres or mariadb".into()),
+    }
+    Ok(())
+}
+
+#[allow(clippy::print_stdout, reason = "the address is what the caller waits for")]
+fn hold(server: &Server) {
+    println!("{}", server.url());
+    // an error ends it as the end of the input does
+    let _ = std::io::stdin().read_to_end(&mut Vec::new());
+}
