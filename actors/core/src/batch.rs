@@ -1,7 +1,12 @@
 //! The self-clocked batch: idle, send at once; busy, gather; free again, drain all up to a cap.
 //!
-//! No timer is involved, so one caller pays nothing and many callers batch themselves. The rule has two
-//! shapes: [`Batcher`] for a lane's own thread, [`BatchQueue`] for a thread that does blocking work.
+//! No timer is involved, so one caller pays nothing and many callers batch themselves. The rule has three
+//! shapes: [`Batcher`] for a lane's own thread, [`Merger`] on top of it for calls that share one piece of work, and
+//! [`BatchQueue`] for a thread that does blocking work.
+
+mod merger;
+
+pub use self::merger::Merger;
 
 use std::{cell::RefCell, collections::VecDeque, fmt};
 
