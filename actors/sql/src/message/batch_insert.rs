@@ -107,6 +107,36 @@ impl BatchInsert {
         self.spec.chunks
     }
 
+    /// Returns the name of the table, not quoted.
+    #[must_use]
+    pub fn table(&self) -> &str {
+        &self.spec.table
+    }
+
+    /// Returns the names of the columns, not quoted.
+    #[must_use]
+    pub fn columns(&self) -> &[Box<str>] {
+        &self.spec.columns
+    }
+
+    /// Checks the batch without cutting it.
+    ///
+    /// # Errors
+    /// As [`plan`](Self::plan).
+    pub fn check(&self, dialect: Dialect) -> Result<(), StatementError> {
+        self.spec.check(dialect)
+    }
+
+    /// Cuts some rows out, for an engine with a statement of its own for many rows; `sql` is that statement.
+    ///
+    /// Rows that do not exist are left out.
+    #[must_use]
+    pub fn cut(&self, rows: Range<usize>, sql: Arc<str>) -> Chunk {
+        let held = self.spec.cells.len() / self.spec.columns.len().max(1);
+        let end = rows.end.min(held);
+        Chunk { message: self.clone(), rows: rows.start.min(end)..end, sql }
+    }
+
     /// Cuts the rows into statements.
     ///
     /// # Errors
@@ -279,5 +309,13 @@ mod tests {
         let twice = BatchInsert::new("t", ["a", "a"]).plan(Dialect::Sqlite).unwrap_err();
         assert!(twice.to_string().contains("twice"));
         assert!(batch().plan(Dialect::Sqlite).unwrap().is_empty());
+    }
+
+    #[test]
+    fn a_cut_holds_the_rows_that_exist() {
+        let batch = BatchInsert::new("t", ["a", "b"]).row((1, 2)).row((3, 4)).row((5, 6));
+        assert_eq!(batch.cut(1..3, "x".into()).values(), [3, 4, 5, 6].map(Value::Int));
+        assert_eq!(batch.cut(2..9, "x".into()).rows, 2..3);
+        assert!(batch.cut(9..12, "x".into()).values().is_empty());
     }
 }

@@ -1,0 +1,35 @@
+//! A chunk as one statement with an array a column, or as pipelined statements of one row.
+
+use backstop_core::error::Failure;
+use backstop_sql::message::Chunk;
+use futures_util::future::join_all;
+use tokio_postgres::{Client, Statement};
+
+use crate::{
+    codec::{ColumnParam, Param},
+    error::{During, failure},
+};
+
+/// Statements in flight at a time.
+const PIPELINED: usize = 128;
+
+/// Sends the rows of a chunk as one statement.
+pub(super) async fn send(client: &Client, chunk: &Chunk, statement: &Statement) -> Result<u64, Failure> {
+    let (cells, width) = (chunk.values(), statement.params().len());
+    let columns = (0..width).map(|at| ColumnParam { cells, width, at });
+    let sent = client.execute_raw(statement, columns.collect::<Vec<_>>()).await;
+    sent.map_err(|error| failure(error, During::Statement, true))
+}
+
+/// Sends each row of a chunk as a statement of its own, inside the transaction that is open.
+pub(super) async fn rows(client: &Client, chunk: &Chunk, statement: &Statement) -> Result<u64, Failure> {
+    let width = statement.params().len().max(1);
+    let mut affected = 0;
+    for rows in chunk.values().chunks(PIPELINED * width) {
+        let sent = rows.chunks_exact(width).map(|row| client.execute_raw(statement, row.iter().map(Param)));
+        for ended in join_all(sent).await {
+            affected += ended.map_err(|error| failure(error, During::Statement, true))?;
+        }
+    }
+    Ok(affected)
+}
