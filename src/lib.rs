@@ -77,12 +77,16 @@
 //! | [`catalog`] | from a kind and its settings as data to a backend |
 //! | [`core`] | the contract (messages, backends, errors) and all policies; enough for a backend of your own |
 //! | [`supervisor`] | hosts backends as actors |
+//! | [`Repository`] | a table as a set of rows of one type |
 //! | `sql`, `sqlite`, `http` | the backends, one feature each |
 //! | `web` | inside actix-web |
 
 #[cfg(feature = "demo")]
 pub mod demo;
+mod observe;
 pub mod orchestrator;
+#[cfg(feature = "sqlite")]
+mod repository;
 pub mod runtime;
 #[cfg(feature = "web")]
 pub mod web;
@@ -96,6 +100,9 @@ pub use backstop_core::{
 };
 #[cfg(feature = "http")]
 pub use backstop_http as http;
+pub use backstop_macros::database_operation;
+#[cfg(feature = "sqlite")]
+pub use backstop_macros::transactional;
 #[cfg(feature = "sqlite")]
 pub use backstop_sql as sql;
 #[cfg(feature = "sqlite")]
@@ -105,7 +112,10 @@ pub use backstop_supervisor::{
     Ask, BackendRef, BackendSnapshot, BlockingError, DynBackend, Order, Placement, ShutdownReport, Strategy,
 };
 
+#[cfg(feature = "sqlite")]
+pub use self::repository::Repository;
 pub use self::{
+    observe::observe,
     orchestrator::{Batch, BatchItem, Fallback, Gather, Orchestrator},
     runtime::{Builder, Runtime, RuntimeError, catalog},
 };

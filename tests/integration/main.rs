@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used)] // helpers outside test functions may too
 
+mod attributes;
 mod batch;
 mod batch_atomic;
 mod batch_isolation;
@@ -11,5 +12,6 @@ mod fallback;
 mod gather;
 mod hosts;
 mod messaging;
+mod repository;
 mod runtime;
 mod web;

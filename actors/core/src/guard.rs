@@ -16,6 +16,7 @@ mod limit;
 mod probe;
 mod sharing;
 mod slow;
+mod stale;
 
 use std::{
     fmt,
@@ -220,7 +221,12 @@ impl Guard {
         M: Message,
     {
         match message.sharing() {
-            None => self.attempts(backend, message, call, class).await,
+            None => {
+                let stale = stale::Stale::after(self, message);
+                let result = self.attempts(backend, message, call, class).await;
+                stale.ended(&result);
+                result
+            }
             // Boxed, so that messages without sharing carry no room for it.
             Some(sharing) => Box::pin(self.shared(backend, message, call, class, sharing)).await,
         }

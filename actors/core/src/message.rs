@@ -40,6 +40,13 @@ pub trait Message: Send + 'static {
     fn sharing(&self) -> Option<Sharing<Self::Reply>> {
         None
     }
+
+    /// Names the tags of cached answers that this message makes stale; none unless overridden.
+    ///
+    /// The guard drops them before the caller hears of the end, unless it is certain that nothing was executed.
+    fn invalidates(&self, tag: &mut dyn FnMut(&str)) {
+        let _ = tag;
+    }
 }
 
 /// What may be retried, hedged or coalesced; the only input of that decision beside the outcome.

@@ -10,7 +10,7 @@ use crate::{
     backend::{Backend, Serve},
     call::CallContext,
     error::{Executed, Failure, FailureKind, Phase},
-    message::{Class, Message},
+    message::{CallKey, Class, Message, Sharing},
 };
 
 /// A future of a lane: it stays on its thread.
@@ -22,6 +22,8 @@ pub struct Operation<B: Backend>(Box<dyn Erased<B>>);
 trait Erased<B: Backend>: Send {
     fn class(&self) -> Class;
     fn name(&self) -> &'static str;
+    fn sharing(&self) -> Option<Sharing<Value>>;
+    fn invalidates(&self, tag: &mut dyn FnMut(&str));
     fn serve<'a>(
         &'a self,
         backend: &'a B,
@@ -43,6 +45,19 @@ where
 
     fn name(&self) -> &'static str {
         self.0.name()
+    }
+
+    fn sharing(&self) -> Option<Sharing<Value>> {
+        // kept as JSON, and all operations are one type here: the name tells their keys apart
+        let Sharing { key, coalesce, cache, .. } = self.0.sharing()?;
+        let mut named = self.0.name().as_bytes().to_vec();
+        named.push(0);
+        named.extend_from_slice(key.as_bytes());
+        Some(Sharing { coalesce, cache, ..Sharing::coalesce(CallKey::new(named)) })
+    }
+
+    fn invalidates(&self, tag: &mut dyn FnMut(&str)) {
+        self.0.invalidates(tag);
     }
 
     fn serve<'a>(
@@ -84,6 +99,14 @@ impl<B: Backend> Message for Operation<B> {
 
     fn name(&self) -> &'static str {
         self.0.name()
+    }
+
+    fn sharing(&self) -> Option<Sharing<Value>> {
+        self.0.sharing()
+    }
+
+    fn invalidates(&self, tag: &mut dyn FnMut(&str)) {
+        self.0.invalidates(tag);
     }
 }
 

@@ -12,6 +12,7 @@
 //! # drop((read, write));
 //! ```
 
+pub mod crud;
 pub mod dialect;
 pub mod error;
 pub mod memo;
@@ -37,3 +38,10 @@ pub use self::{
     transaction::{AsyncTx, AsyncTxEngine, Isolation, Tx, TxEngine, TxError, TxOptions},
     value::{Numbers, RawValue, Value},
 };
+
+/// What [`serve_crud!`] names in the crate that calls it.
+#[doc(hidden)]
+pub mod __private {
+    pub use backstop_core::{backend::Serve, call::CallContext, error::Failure, message::Message};
+    pub use serde::de::DeserializeOwned;
+}

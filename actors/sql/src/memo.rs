@@ -27,18 +27,30 @@ impl<V: Clone> Memo<V> {
     /// # Errors
     /// Those of `make`; they are not remembered.
     pub fn get_or_make<E>(&mut self, sql: &Sql, make: impl FnOnce(&str) -> Result<V, E>) -> Result<V, E> {
-        if let Some(value) = self.young.get(sql.as_str()) {
-            return Ok(value.clone());
+        if let Some(value) = self.get(sql.as_str()) {
+            return Ok(value);
         }
-        let (key, value) = match self.old.remove_entry(sql.as_str()) {
-            Some(entry) => entry,
-            None => (sql.clone(), make(sql.as_str())?),
-        };
+        let value = make(sql.as_str())?;
+        self.put(sql.clone(), value.clone());
+        Ok(value)
+    }
+
+    /// Returns what is remembered of a text.
+    pub fn get(&mut self, text: &str) -> Option<V> {
+        if let Some(value) = self.young.get(text) {
+            return Some(value.clone());
+        }
+        let (key, value) = self.old.remove_entry(text)?;
+        self.put(key, value.clone());
+        Some(value)
+    }
+
+    /// Remembers `value` of a text.
+    pub fn put(&mut self, key: Sql, value: V) {
         if self.young.len() >= self.half {
             self.old = mem::take(&mut self.young);
         }
-        self.young.insert(key, value.clone());
-        Ok(value)
+        self.young.insert(key, value);
     }
 
     /// Counts the texts that are remembered.

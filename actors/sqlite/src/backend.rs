@@ -17,7 +17,7 @@ use backstop_core::{
 };
 use backstop_sql::{
     BatchInsert, Dialect, Execute, InsertReport, Query, QueryAs, Request, Rows, Sql, Statement,
-    StatementError, Transact, Transaction, Verb, Written, memo::Memo,
+    StatementError, Transact, Transaction, Verb, Written, crud::Shapes, memo::Memo,
 };
 use serde::de::DeserializeOwned;
 
@@ -35,6 +35,7 @@ const PROBE: &str = "SELECT count(*) FROM sqlite_schema";
 pub struct Sqlite {
     shared: Arc<SqliteShared>,
     statements: RefCell<Memo<Rc<Known>>>,
+    shapes: Shapes,
     inline: RefCell<Option<Inline>>,
     opened: Cell<u64>,
     closed: Cell<u64>,
@@ -44,7 +45,14 @@ impl Sqlite {
     pub(crate) fn new(shared: Arc<SqliteShared>) -> Self {
         shared.core.lanes.fetch_add(1, Ordering::AcqRel);
         let statements = RefCell::new(Memo::new(shared.core.options.statement_cache));
-        Self { shared, statements, inline: RefCell::default(), opened: Cell::new(0), closed: Cell::new(0) }
+        let shapes = Shapes::new(shared.core.options.statement_cache);
+        let inline = RefCell::default();
+        Self { shared, statements, shapes, inline, opened: Cell::new(0), closed: Cell::new(0) }
+    }
+
+    /// The texts of CRUD messages that this lane knows.
+    pub(crate) fn crud_shapes(&self) -> &Shapes {
+        &self.shapes
     }
 
     fn core(&self) -> &Arc<Core> {

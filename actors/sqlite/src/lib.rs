@@ -17,6 +17,7 @@
 
 mod backend;
 mod connection;
+mod crud;
 mod error;
 mod file;
 mod job;

@@ -1,14 +1,14 @@
 //! The JSON form of the messages.
 
 use backstop_core::operation::{Operation, OperationInfo, Wire, WireError};
-use backstop_sql::{BatchInsert, Execute, Numbers, Params, Query, Request, Transaction};
+use backstop_sql::{BatchInsert, Dialect, Execute, Numbers, Params, Query, Request, Transaction, crud};
 use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::Value as Json;
 
 use crate::Sqlite;
 
 impl Wire for Sqlite {
-    const OPERATIONS: &'static [OperationInfo] = &[
+    const OPERATIONS: &'static [OperationInfo] = &crud::wire::with_operations::<4, 15>([
         OperationInfo {
             name: "query",
             summary: "Reads rows; the engine refuses to write.",
@@ -29,7 +29,7 @@ impl Wire for Sqlite {
             summary: "Inserts many rows into one table, all or none unless `independent_chunks` is true.",
             arguments: &["table", "columns", "rows", "independent_chunks?"],
         },
-    ];
+    ]);
 
     fn decode(name: &str, arguments: Json) -> Result<Operation<Self>, WireError> {
         match name {
@@ -46,7 +46,8 @@ impl Wire for Sqlite {
                 Ok(Operation::new(requests.collect::<Result<Transaction, _>>()?))
             }
             "batch_insert" => read::<Insert>(name, arguments)?.message(name).map(Operation::new),
-            _ => Err(WireError::unknown_operation(name, Self::OPERATIONS)),
+            _ => crud::wire::decode(name, arguments)
+                .unwrap_or_else(|| Err(WireError::unknown_operation(name, Self::OPERATIONS))),
         }
     }
 
@@ -57,15 +58,20 @@ impl Wire for Sqlite {
                 "query" => {}
                 "execute" => drop(take_flag(&mut arguments, "idempotent", &place)?),
                 _ => {
-                    let text =
-                        format!("{place}: an atomic batch of a sqlite backend takes `query` and `execute`");
-                    return Err(WireError::new(text));
+                    let known = crud::wire::statement(Dialect::Sqlite, &name, arguments, &place);
+                    return known.unwrap_or_else(|| Err(no_statement(&place)));
                 }
             }
             read::<One>(&place, arguments)?.request(&place)
         });
         Ok(Operation::new(requests.collect::<Result<Transaction, _>>()?))
     }
+}
+
+fn no_statement(place: &str) -> WireError {
+    WireError::new(format!(
+        "{place}: an atomic batch of a sqlite backend takes `query`, `execute` and the messages on one table except `insert_many`"
+    ))
 }
 
 #[derive(Deserialize)]

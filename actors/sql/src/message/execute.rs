@@ -37,6 +37,21 @@ impl Execute {
         self
     }
 
+    /// Sets the most rows that it may touch; if it would touch more, it is undone as a whole and fails with
+    /// the code `wrong_row_count`.
+    #[must_use]
+    pub fn affects_at_most(mut self, rows: u64) -> Self {
+        self.edit().affected_max = Some(rows);
+        self
+    }
+
+    /// Names a tag of cached answers that it makes stale, such as `table:users`.
+    #[must_use]
+    pub fn invalidating(mut self, tag: impl Into<Arc<str>>) -> Self {
+        self.edit().invalidates = Some(tag.into());
+        self
+    }
+
     request_setters!();
 }
 
@@ -52,6 +67,12 @@ impl Message for Execute {
 
     fn class(&self) -> Class {
         self.class
+    }
+
+    fn invalidates(&self, tag: &mut dyn FnMut(&str)) {
+        if let Some(stale) = &self.request.invalidates {
+            tag(stale);
+        }
     }
 }
 

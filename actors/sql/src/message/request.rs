@@ -7,6 +7,8 @@ use std::{
     sync::Arc,
 };
 
+use backstop_core::error::Failure;
+
 use crate::{Numbers, Params, Value};
 
 /// The text of a statement; cloning copies a pointer.
@@ -84,9 +86,18 @@ pub struct Request {
     pub params: Params,
     /// The most rows of the reply; the backend's limit where it is lower or this is `None`.
     pub rows_max: Option<usize>,
+    /// The most rows that a write may touch; one that would touch more is undone as a whole and fails with
+    /// [`WRONG_ROW_COUNT`]. Every SQL backend keeps it, in `Execute` and in transactions.
+    pub affected_max: Option<u64>,
+    /// The tag of cached answers that a write makes stale; see
+    /// [`Message::invalidates`](backstop_core::message::Message::invalidates).
+    pub invalidates: Option<Arc<str>>,
     /// How wide numbers are written when the reply becomes JSON.
     pub numbers: Numbers,
 }
+
+/// The code of a write that would have touched more rows than it may.
+pub const WRONG_ROW_COUNT: &str = "wrong_row_count";
 
 impl Request {
     /// Asks for a statement without parameters.
@@ -96,7 +107,31 @@ impl Request {
 
     /// Asks for a statement with parameters.
     pub fn with_params(sql: impl Into<Sql>, params: impl Into<Params>) -> Self {
-        Self { sql: sql.into(), params: params.into(), rows_max: None, numbers: Numbers::default() }
+        Self {
+            sql: sql.into(),
+            params: params.into(),
+            rows_max: None,
+            affected_max: None,
+            invalidates: None,
+            numbers: Numbers::default(),
+        }
+    }
+}
+
+impl Request {
+    /// Refuses a write that has touched more rows than it may; the backend then undoes it.
+    ///
+    /// # Errors
+    /// A refusal with the code [`WRONG_ROW_COUNT`], executed `no`.
+    pub fn check_affected(&self, affected: u64) -> Result<(), Failure> {
+        match self.affected_max {
+            Some(most) if affected > most => {
+                let rows = if most == 1 { "row" } else { "rows" };
+                let text = format!("{affected} rows fit, and at most {most} {rows} may be written");
+                Err(Failure::refused(text).with_code(WRONG_ROW_COUNT))
+            }
+            _ => Ok(()),
+        }
     }
 }
 

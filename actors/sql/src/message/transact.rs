@@ -75,6 +75,12 @@ impl Message for Transaction {
     fn class(&self) -> Class {
         Class::Transaction
     }
+
+    fn invalidates(&self, tag: &mut dyn FnMut(&str)) {
+        for stale in self.requests.iter().filter_map(|request| request.invalidates.as_deref()) {
+            tag(stale);
+        }
+    }
 }
 
 /// Runs a closure that does not await inside a transaction of SQLite: commits when it returns `Ok`, rolls back

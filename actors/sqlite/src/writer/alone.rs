@@ -184,7 +184,7 @@ impl TxEngine for Session<'_> {
             .into());
         }
         let _watching = self.bench.watch.job(self.ticket);
-        let result = self.bench.one(&statement, request, During::Statement);
+        let result = self.bench.undoable(&statement, request);
         self.last = clock::now();
         result.map_err(|failure| verdict(failure, self.ticket))
     }

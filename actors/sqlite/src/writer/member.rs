@@ -42,7 +42,7 @@ impl Bench<'_> {
         let result = match work {
             Work::One(statement, request) => {
                 let _watching = self.watch.job(ticket);
-                self.one(statement, request, During::Statement).map(Reply::Written)
+                self.undoable(statement, request).map(Reply::Written)
             }
             Work::List(statements, requests) => {
                 self.undone_together(|| self.list(statements, requests, ticket)).map(Reply::List)
@@ -75,6 +75,18 @@ impl Bench<'_> {
         let limits = Limits::of(request, self.options);
         run::write(self.connection, self.watch, statement, request, limits)
             .map_err(|fault| self.judged(fault, before, during))
+    }
+
+    /// Runs one statement inside a transaction; one that touches more rows than it may is undone.
+    pub(super) fn undoable(&self, statement: &Statement, request: &Request) -> Result<Written, Failure> {
+        let run = || self.one(statement, request, During::Statement);
+        if request.affected_max.is_none() {
+            return run();
+        }
+        self.undone_together(|| {
+            let written = run()?;
+            request.check_affected(written.affected).map(|()| written)
+        })
     }
 
     /// Under ON CONFLICT FAIL the rows before the failed one stay; the counter of changes tells.
@@ -117,7 +129,7 @@ impl Bench<'_> {
         let mut replies = Vec::with_capacity(statements.len());
         for (statement, request) in statements.iter().zip(requests) {
             let _watching = self.watch.job(ticket);
-            let result = self.one(statement, request, During::Statement);
+            let result = self.undoable(statement, request);
             replies.push(result.map_err(|failure| in_statement(failure, replies.len()))?);
         }
         Ok(replies)

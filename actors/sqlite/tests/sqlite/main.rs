@@ -5,6 +5,7 @@
 mod batches;
 mod child;
 mod closures;
+mod crud;
 mod faults;
 mod files;
 mod full;
