@@ -4,9 +4,16 @@ use std::{
     borrow::Borrow,
     fmt,
     hash::{Hash, Hasher},
+    ops::{RangeInclusive, RangeToInclusive},
     sync::Arc,
 };
 
+use backstop_core::{
+    error::{Executed, Failure},
+    outcome::Outcome,
+};
+
+use super::Written;
 use crate::{Numbers, Params, Value};
 
 /// The text of a statement; cloning copies a pointer.
@@ -86,6 +93,59 @@ pub struct Request {
     pub rows_max: Option<usize>,
     /// How wide numbers are written when the reply becomes JSON.
     pub numbers: Numbers,
+    /// How many rows the statement must insert, update or delete; any number when `None`.
+    pub rows_expected: Option<RowsExpected>,
+}
+
+/// How many rows a statement must insert, update or delete: a number, or a range with its end.
+///
+/// ```
+/// use backstop_sql::message::RowsExpected;
+///
+/// assert!(RowsExpected::from(1).contains(1));
+/// assert!(RowsExpected::from(..=1).contains(0));
+/// assert!(!RowsExpected::from(1..=3).contains(4));
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RowsExpected {
+    least: u64,
+    most: u64,
+}
+
+impl RowsExpected {
+    /// Says whether that many rows are right.
+    #[must_use]
+    pub fn contains(self, rows: u64) -> bool {
+        (self.least..=self.most).contains(&rows)
+    }
+}
+
+impl From<u64> for RowsExpected {
+    fn from(rows: u64) -> Self {
+        Self { least: rows, most: rows }
+    }
+}
+
+impl From<RangeInclusive<u64>> for RowsExpected {
+    fn from(rows: RangeInclusive<u64>) -> Self {
+        Self { least: *rows.start(), most: *rows.end() }
+    }
+}
+
+impl From<RangeToInclusive<u64>> for RowsExpected {
+    fn from(rows: RangeToInclusive<u64>) -> Self {
+        Self { least: 0, most: rows.end }
+    }
+}
+
+impl fmt::Display for RowsExpected {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (self.least, self.most) {
+            (least, most) if least == most => write!(f, "{least}"),
+            (0, most) => write!(f, "at most {most}"),
+            (least, most) => write!(f, "{least} to {most}"),
+        }
+    }
 }
 
 impl Request {
@@ -96,7 +156,45 @@ impl Request {
 
     /// Asks for a statement with parameters.
     pub fn with_params(sql: impl Into<Sql>, params: impl Into<Params>) -> Self {
-        Self { sql: sql.into(), params: params.into(), rows_max: None, numbers: Numbers::default() }
+        Self {
+            sql: sql.into(),
+            params: params.into(),
+            rows_max: None,
+            numbers: Numbers::default(),
+            rows_expected: None,
+        }
+    }
+
+    /// Says how many rows the statement must insert, update or delete; with another number its whole
+    /// transaction is rolled back, and the failure has the code `wrong_row_count`.
+    ///
+    /// ```
+    /// use backstop_sql::{Request, Transaction};
+    ///
+    /// let only_one = Request::with_params("DELETE FROM users WHERE email = ?", ["a@b.c"]).expecting(..=1);
+    /// # drop(Transaction::new().then(only_one));
+    /// ```
+    #[must_use]
+    pub fn expecting(mut self, rows: impl Into<RowsExpected>) -> Self {
+        self.rows_expected = Some(rows.into());
+        self
+    }
+
+    /// Compares what the statement did with what was expected; backends call it before they commit.
+    ///
+    /// # Errors
+    /// [`Refused`](backstop_core::error::FailureKind::Refused) with the code `wrong_row_count`: the transaction
+    /// is to be rolled back, so it says `executed: no`.
+    pub fn check_rows(&self, written: &Written) -> Result<(), Failure> {
+        let affected = written.affected;
+        let Some(expected) = self.rows_expected.filter(|expected| !expected.contains(affected)) else {
+            return Ok(());
+        };
+        let text = format!("the statement hit {affected} rows where {expected} were expected");
+        Err(Failure::refused(text)
+            .executed_is(Executed::No)
+            .counts_as(Outcome::NotCounted)
+            .with_code("wrong_row_count"))
     }
 }
 
