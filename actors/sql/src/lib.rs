@@ -29,8 +29,8 @@ pub use self::{
     dialect::Dialect,
     error::StatementError,
     message::{
-        BatchInsert, ChunkReport, Execute, InsertReport, Query, QueryAs, QueryStream, Request, RowStream,
-        Sql, Transact, TransactAsync, Transaction, Written,
+        BatchInsert, ChunkReport, Execute, InsertReport, Query, QueryAs, QueryStream, Request, RowSink,
+        RowStream, RowsExpected, Sql, Transact, TransactAsync, Transaction, Written,
     },
     parameters::Params,
     row::{Column, Columns, DecodeError, Row, Rows},

@@ -12,7 +12,7 @@ pub use self::{
     batch_insert::{BatchInsert, Chunk, ChunkReport, Chunks, InsertReport},
     execute::{Execute, Written},
     query::{Query, QueryAs},
-    request::{Request, Sql, WRONG_ROW_COUNT},
+    request::{Request, RowsExpected, Sql, WRONG_ROW_COUNT},
     stream::{QueryStream, RowSink, RowStream},
     transact::{Transact, Transaction, TxBody},
     transact_async::{AsyncTxBody, TransactAsync},

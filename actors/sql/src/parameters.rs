@@ -2,7 +2,13 @@
 
 use std::fmt;
 
-use crate::{StatementError, Value};
+use serde::{Deserialize, Deserializer, de};
+use serde_json::value::RawValue as Source;
+
+use crate::{
+    StatementError, Value,
+    value::{Pairs, read},
+};
 
 /// Values for the placeholders of a statement.
 ///
@@ -64,12 +70,13 @@ impl Params {
         }
     }
 
-    /// Reads an array of positional or an object of named parameters; see [`Value::from_json`].
+    /// Reads an array of positional or an object of named parameters; see [`Value::from_json`]. Deserializing
+    /// reads numbers from their source text instead, and refuses names that are given twice.
     ///
     /// # Errors
     /// [`StatementError::Value`] names the parameter that cannot be read.
     pub fn from_json(json: serde_json::Value) -> Result<Self, StatementError> {
-        let at = |name: String| move |error| StatementError::Value(format!("parameter {name}: {error}"));
+        let at = |name: String| move |error| at_place(&name, &error);
         match json {
             serde_json::Value::Null => Ok(Self::default()),
             serde_json::Value::Array(values) => {
@@ -85,9 +92,58 @@ impl Params {
                 });
                 read.collect::<Result<_, _>>().map(Self::Named)
             }
-            _ => Err(StatementError::Value("`params` must be an array or an object".to_owned())),
+            _ => Err(not_params()),
         }
     }
+}
+
+/// Reads an array of positional or an object of named parameters, numbers from their source text; see
+/// [`Value::from_json`] for the form of each.
+///
+/// ```
+/// use backstop_sql::{Params, Value};
+///
+/// let params: Params = serde_json::from_str(r#"[{"type": "decimal", "value": 0.10}]"#)?;
+/// assert_eq!(params, Params::from([Value::Decimal("0.10".to_owned())]));
+/// # Ok::<_, serde_json::Error>(())
+/// ```
+impl<'de> Deserialize<'de> for Params {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let source = Box::<Source>::deserialize(deserializer)?;
+        from_source(&source).map_err(de::Error::custom)
+    }
+}
+
+fn from_source(source: &Source) -> Result<Params, StatementError> {
+    let text = source.get();
+    let unread = |error: serde_json::Error| StatementError::Value(error.to_string());
+    match text.as_bytes().first() {
+        Some(b'n') => Ok(Params::default()),
+        Some(b'[') => {
+            let values: Vec<&Source> = serde_json::from_str(text).map_err(unread)?;
+            let values = values.into_iter().enumerate();
+            let read = values
+                .map(|(at, value)| read(value).map_err(|error| at_place(&format!("${}", at + 1), &error)));
+            read.collect::<Result<_, _>>().map(Params::Positional)
+        }
+        Some(b'{') => {
+            let Pairs(values) = serde_json::from_str(text).map_err(unread)?;
+            let read = values.into_iter().map(|(name, value)| {
+                let value = read(value).map_err(|error| at_place(&format!(":{name}"), &error))?;
+                Ok((name.into_boxed_str(), value))
+            });
+            read.collect::<Result<_, _>>().map(Params::Named)
+        }
+        _ => Err(not_params()),
+    }
+}
+
+fn at_place(name: &str, error: &StatementError) -> StatementError {
+    StatementError::Value(format!("parameter {name}: {error}"))
+}
+
+fn not_params() -> StatementError {
+    StatementError::Value("`params` must be an array or an object".to_owned())
 }
 
 impl Default for Params {
@@ -165,5 +221,24 @@ mod tests {
         assert_eq!(Params::from_json(json!({"a": 1})).unwrap(), Params::named([("a", 1)]));
         let error = Params::from_json(json!({"a": {"b": 1}})).unwrap_err();
         assert!(error.to_string().contains("parameter :a"), "{error}");
+    }
+
+    #[test]
+    fn parameters_from_source_text_are_exact_and_named_once() {
+        let read = |text| serde_json::from_str::<Params>(text).map_err(|error| error.to_string());
+        assert_eq!(read("[1, \"a\"]"), Ok(Params::from((1, "a"))));
+        assert_eq!(read("{\"b\": 1, \"a\": 2}"), Ok(Params::named([("b", 1), ("a", 2)])));
+        assert_eq!(read("null"), Ok(Params::default()));
+        for (bad, expected) in [
+            ("7", "array or an object"),
+            ("{\"a\": 1, \"a\": 2}", ":a is given twice"),
+            ("[0, 18446744073709551616]", "parameter $2"),
+            ("{\"x\": 0.1000000000000000055}", "parameter :x"),
+        ] {
+            let error = read(bad).unwrap_err();
+            assert!(error.contains(expected), "{error}");
+        }
+        // a value that was parsed before takes the same way
+        assert_eq!(serde_json::from_value::<Params>(json!([0.5])).unwrap(), Params::from([0.5]));
     }
 }

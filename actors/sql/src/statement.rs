@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::{
     Dialect, Params, StatementError, Value,
     screen::{is_word, screen},
-    tokenizer::{Kind, Token, Tokens},
+    tokenizer::{Kind, Token, Tokens, is_word as is_part_of_word},
 };
 
 /// A single statement that may be sent; parsing costs about a microsecond, so lanes keep it in a
@@ -74,8 +74,12 @@ impl Statement {
     /// Refuses no statement, two statements, unterminated quotes, mixed placeholders, and statements that
     /// no backend lets through (transaction control, ATTACH, settings of the connection …).
     pub fn parse(text: &str, dialect: Dialect) -> Result<Self, StatementError> {
+        if text.contains('\0') {
+            // SQLite stops there, and would run what stands before it
+            return Err(StatementError::Malformed("the text holds a NUL character"));
+        }
         let tokens = Tokens::new(text, dialect).collect::<Result<Vec<_>, _>>()?;
-        let tokens = one_statement(&tokens)?;
+        let tokens = one_statement(&tokens, dialect)?;
         screen(tokens, dialect)?;
         let style = style_of(tokens, dialect)?;
         let mut rewrite = Rewrite::new(text, dialect, style);
@@ -193,18 +197,29 @@ impl<'p> Iterator for Bound<'p> {
     }
 }
 
+/// Names the parameters of an error; there may be thousands, and the first ones say enough.
 fn list(items: impl IntoIterator<Item = String>) -> String {
-    items.into_iter().collect::<Vec<_>>().join(", ")
+    const SHOWN: usize = 20;
+    let mut items = items.into_iter();
+    let mut shown = items.by_ref().take(SHOWN).collect::<Vec<_>>().join(", ");
+    match items.count() {
+        0 => {}
+        more => shown.push_str(&format!(" and {more} more")),
+    }
+    shown
 }
 
 /// Cuts final semicolons off and refuses what is not one statement.
-fn one_statement<'t, 'a>(tokens: &'t [Token<'a>]) -> Result<&'t [Token<'a>], StatementError> {
+fn one_statement<'t, 'a>(
+    tokens: &'t [Token<'a>],
+    dialect: Dialect,
+) -> Result<&'t [Token<'a>], StatementError> {
     let end = tokens.iter().rposition(|token| token.kind != Kind::Semicolon).map_or(0, |last| last + 1);
     let tokens = &tokens[..end];
     if tokens.is_empty() {
         return Err(StatementError::Empty);
     }
-    if creates_trigger(tokens) {
+    if dialect != Dialect::Postgres && creates_trigger(tokens) {
         // the body of a trigger holds semicolons; the first END right after one closes it
         let closed =
             tokens.windows(2).position(|pair| pair[0].kind == Kind::Semicolon && is_word(&pair[1], "end"));
@@ -225,8 +240,10 @@ fn creates_trigger(tokens: &[Token<'_>]) -> bool {
         [explain, rest @ ..] if is_word(explain, "explain") => rest,
         all => all,
     };
+    let mut head = tokens.iter().take_while(|token| token.kind != Kind::Semicolon);
     matches!(tokens, [create, rest @ ..] if is_word(create, "create")
         && rest.iter().take(2).any(|token| is_word(token, "trigger")))
+        && head.any(|token| is_word(token, "begin"))
 }
 
 fn style_of(tokens: &[Token<'_>], dialect: Dialect) -> Result<Style, StatementError> {
@@ -331,7 +348,19 @@ impl<'a> Rewrite<'a> {
             parameter + 1
         };
         let mut placeholder = String::new();
+        let joins = |byte: Option<&u8>| {
+            self.dialect == Dialect::Postgres
+                && byte.is_some_and(|byte| is_part_of_word(*byte) || *byte == b'$')
+        };
+        let (before, after) = self.text.as_bytes().split_at(token.at);
+        // `LIMIT:n` must not become the name `LIMIT$1`, nor `?1` the placeholder `$11`
+        if joins(before.last()) {
+            placeholder.push(' ');
+        }
         self.dialect.push_placeholder(&mut placeholder, number);
+        if joins(after.get(token.text.len())) {
+            placeholder.push(' ');
+        }
         self.copy(token, &placeholder);
     }
 

@@ -1,7 +1,9 @@
 //! Cuts a statement into the tokens that decide where placeholders are and where it ends.
 //!
 //! It is no parser: it knows just enough of each engine's lexical rules that a `?` in a string, a comment,
-//! a quoted identifier, a cast or an array slice is never taken for a placeholder.
+//! a quoted identifier, a cast or an array slice is never taken for a placeholder. It assumes the engines'
+//! defaults, which the backends set: `standard_conforming_strings` on PostgreSQL, neither `ANSI_QUOTES` nor
+//! `NO_BACKSLASH_ESCAPES` on MySQL.
 
 use crate::{Dialect, StatementError};
 
@@ -45,15 +47,37 @@ pub struct Tokens<'a> {
     text: &'a str,
     bytes: &'a [u8],
     at: usize,
-    brackets: usize,
+    /// The brackets that are open, on PostgreSQL.
+    brackets: Vec<Bracket>,
+    /// What the last token was, where an array may follow.
+    last: Last,
     dialect: Dialect,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Bracket {
+    /// `ARRAY[…]`: a list.
+    List,
+    /// `a[…]`: an element or a slice, where a colon may stand between two bounds.
+    Subscript,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Last {
+    /// The word ARRAY.
+    Array,
+    /// Something that has a value, so that a colon after it parts the bounds of a slice.
+    Operand,
+    /// `[`
+    Open,
+    Other,
 }
 
 impl<'a> Tokens<'a> {
     /// Starts at the beginning of `text`.
     #[must_use]
     pub fn new(text: &'a str, dialect: Dialect) -> Self {
-        Self { text, bytes: text.as_bytes(), at: 0, brackets: 0, dialect }
+        Self { text, bytes: text.as_bytes(), at: 0, brackets: Vec::new(), last: Last::Other, dialect }
     }
 
     fn peek(&self, ahead: usize) -> u8 {
@@ -64,9 +88,10 @@ impl<'a> Tokens<'a> {
     fn skip_blank(&mut self) -> Result<(), StatementError> {
         loop {
             match (self.peek(0), self.peek(1)) {
-                (b' ' | b'\t' | b'\n' | b'\r' | 0x0c, _) => self.at += 1,
-                // SQLite takes a byte order mark for white space; a keyword must not hide behind one
-                (0xef, 0xbb) if self.peek(2) == 0xbf => self.at += 3,
+                // vertical tabs are white space for PostgreSQL and MySQL; a keyword must not hide behind one
+                (b' ' | b'\t' | b'\n' | b'\r' | 0x0b | 0x0c, _) => self.at += 1,
+                // SQLite takes a byte order mark for white space
+                (0xef, 0xbb) if self.dialect == Dialect::Sqlite && self.peek(2) == 0xbf => self.at += 3,
                 (b'-', b'-') if self.starts_dash_comment() => self.skip_line(),
                 (b'#', _) if self.dialect == Dialect::MySql => self.skip_line(),
                 (b'/', b'*') => self.skip_block()?,
@@ -80,16 +105,20 @@ impl<'a> Tokens<'a> {
         self.dialect != Dialect::MySql || self.peek(2) <= b' '
     }
 
+    /// PostgreSQL ends a line at a carriage return too, and what follows must not be taken for a comment.
     fn skip_line(&mut self) {
-        while self.at < self.bytes.len() && self.bytes[self.at] != b'\n' {
-            self.at += 1;
-        }
+        let ends = |byte: u8| byte == b'\n' || byte == b'\r' && self.dialect == Dialect::Postgres;
+        let length = self.bytes[self.at..].iter().position(|byte| ends(*byte));
+        self.at = length.map_or(self.bytes.len(), |length| self.at + length);
     }
 
     fn skip_block(&mut self) -> Result<(), StatementError> {
         let start = self.at;
-        if self.dialect == Dialect::MySql && self.peek(2) == b'!' {
-            return Err(StatementError::Malformed("a comment that MySQL executes (/*!) is refused"));
+        let executes = self.peek(2) == b'!' || self.peek(2) == b'M' && self.peek(3) == b'!';
+        if self.dialect == Dialect::MySql && executes {
+            return Err(StatementError::Malformed(
+                "a comment that MySQL or MariaDB executes (/*!, /*M!) is refused",
+            ));
         }
         let mut depth = 1_usize;
         self.at += 2;
@@ -130,6 +159,31 @@ impl<'a> Tokens<'a> {
             }
         }
         Err(StatementError::Unterminated { what, at: start })
+    }
+
+    /// Moves past `E'…'`, and past the strings on further lines that PostgreSQL reads as its continuation.
+    fn skip_escaped(&mut self) -> Result<(), StatementError> {
+        self.at += 1;
+        loop {
+            self.skip_quoted(b'\'', "string", true)?;
+            let end = self.at;
+            let mut is_new_line = false;
+            loop {
+                match (self.peek(0), self.peek(1)) {
+                    (b' ' | b'\t' | 0x0b | 0x0c, _) => self.at += 1,
+                    (b'\n' | b'\r', _) => {
+                        is_new_line = true;
+                        self.at += 1;
+                    }
+                    (b'-', b'-') => self.skip_line(),
+                    _ => break,
+                }
+            }
+            if !(is_new_line && self.peek(0) == b'\'') {
+                self.at = end;
+                return Ok(());
+            }
+        }
     }
 
     fn skip_word(&mut self) {
@@ -188,8 +242,8 @@ impl<'a> Tokens<'a> {
                 self.at += 2;
                 Kind::Operator
             }
-            // in an array slice `a[1:n]` the name is a column
-            next if starts_word(next) && self.brackets == 0 => {
+            // in an array slice `a[1:n]` or `a[:n]` the name is a column
+            next if starts_word(next) && !self.is_slice() => {
                 self.at += 1;
                 while is_word(self.peek(0)) {
                     self.at += 1;
@@ -200,8 +254,17 @@ impl<'a> Tokens<'a> {
         }
     }
 
+    /// Says whether a colon here parts the bounds of an array's slice.
+    fn is_slice(&self) -> bool {
+        self.brackets.last() == Some(&Bracket::Subscript) && matches!(self.last, Last::Operand | Last::Open)
+    }
+
     fn at_sign(&mut self) -> Kind {
         self.at += 1;
+        if self.dialect == Dialect::Postgres && self.peek(0) == b'?' {
+            // the operator `@?` of JSON paths
+            return self.operator();
+        }
         if self.dialect != Dialect::Sqlite || !is_word(self.peek(0)) {
             return Kind::Operator;
         }
@@ -214,7 +277,12 @@ impl<'a> Tokens<'a> {
     fn question(&mut self) -> Result<Kind, StatementError> {
         match (self.dialect, self.peek(1)) {
             (Dialect::Sqlite, next) if next.is_ascii_digit() => self.numbered(),
-            (Dialect::Postgres, b'|' | b'&' | b'?') => {
+            // `?||` and `?&&` are a placeholder and an operator
+            (Dialect::Postgres, next @ (b'|' | b'&')) if self.peek(2) != next => {
+                self.at += 2;
+                Ok(Kind::Operator)
+            }
+            (Dialect::Postgres, b'?') => {
                 self.at += 2;
                 Ok(Kind::Operator)
             }
@@ -233,11 +301,24 @@ impl<'a> Tokens<'a> {
     fn bracket(&mut self) -> Result<Kind, StatementError> {
         match self.dialect {
             Dialect::Sqlite => self.skip_quoted(b']', "quoted identifier", false).map(|()| Kind::Quoted),
-            _ => {
-                self.brackets += 1;
+            Dialect::MySql => Ok(self.operator()),
+            Dialect::Postgres => {
+                let in_list = self.brackets.last() == Some(&Bracket::List);
+                let is_list = self.last == Last::Array || in_list && self.last != Last::Operand;
+                self.brackets.push(if is_list { Bracket::List } else { Bracket::Subscript });
                 Ok(self.operator())
             }
         }
+    }
+
+    /// Remembers what was read, for the brackets and colons after it.
+    fn note(&mut self, kind: Kind, text: &str) {
+        self.last = match kind {
+            Kind::Word if text.eq_ignore_ascii_case("array") => Last::Array,
+            Kind::Operator if text == "[" => Last::Open,
+            Kind::Operator | Kind::Semicolon if !matches!(text, "]" | ")") => Last::Other,
+            _ => Last::Operand,
+        };
     }
 
     fn token(&mut self) -> Result<Kind, StatementError> {
@@ -252,12 +333,11 @@ impl<'a> Tokens<'a> {
             }
             b'[' => self.bracket(),
             b']' => {
-                self.brackets = self.brackets.saturating_sub(1);
+                self.brackets.pop();
                 Ok(self.operator())
             }
             b'e' | b'E' if self.dialect == Dialect::Postgres && self.peek(1) == b'\'' => {
-                self.at += 1;
-                self.skip_quoted(b'\'', "string", true).map(|()| Kind::String)
+                self.skip_escaped().map(|()| Kind::String)
             }
             b'$' => self.dollar(),
             b'?' => self.question(),
@@ -292,11 +372,17 @@ impl<'a> Iterator for Tokens<'a> {
             return None;
         }
         let start = self.at;
-        let kind = self.token();
-        if kind.is_err() {
-            self.at = self.bytes.len();
+        match self.token() {
+            Ok(kind) => {
+                let text = &self.text[start..self.at];
+                self.note(kind, text);
+                Some(Ok(Token { kind, text, at: start }))
+            }
+            Err(error) => {
+                self.at = self.bytes.len();
+                Some(Err(error))
+            }
         }
-        Some(kind.map(|kind| Token { kind, text: &self.text[start..self.at], at: start }))
     }
 }
 
@@ -304,6 +390,7 @@ fn starts_word(byte: u8) -> bool {
     byte.is_ascii_alphabetic() || byte == b'_' || byte >= 0x80
 }
 
-fn is_word(byte: u8) -> bool {
+/// Says whether a byte may stand inside a plain identifier.
+pub(crate) fn is_word(byte: u8) -> bool {
     starts_word(byte) || byte.is_ascii_digit()
 }

@@ -1,11 +1,20 @@
 //! A value of a parameter or a cell, whatever the engine.
 
 mod json;
+pub(crate) mod number;
+mod read;
 
 use jiff::{Timestamp, civil};
 use uuid::Uuid;
 
-pub use self::json::{JsonValue, Numbers};
+pub(crate) use self::{
+    json::float_word,
+    read::{Pairs, read},
+};
+pub use self::{
+    json::{JsonValue, Numbers},
+    number::check_numbers,
+};
 
 /// One value of a parameter or of a cell.
 ///
@@ -92,11 +101,12 @@ impl Value {
         }
     }
 
-    /// Returns the whole number, if it is one.
+    /// Returns the whole number, if it is one that fits.
     #[must_use]
     pub fn as_int(&self) -> Option<i64> {
         match self {
             Self::Int(value) => Some(*value),
+            Self::UInt(value) => i64::try_from(*value).ok(),
             _ => None,
         }
     }
@@ -106,6 +116,29 @@ impl Value {
     pub fn as_text(&self) -> Option<&str> {
         match self {
             Self::Text(value) => Some(value),
+            _ => None,
+        }
+    }
+
+    /// Writes a UUID, a day or a time as ISO 8601 text; `None` for other types.
+    ///
+    /// Times have six digits behind the point, so that their texts sort as they do; what is finer is cut off.
+    ///
+    /// ```
+    /// use backstop_sql::Value;
+    ///
+    /// let at: jiff::Timestamp = "2026-01-31T12:00:00.5+01:00".parse()?;
+    /// assert_eq!(Value::from(at).iso().as_deref(), Some("2026-01-31T11:00:00.500000Z"));
+    /// # Ok::<_, jiff::Error>(())
+    /// ```
+    #[must_use]
+    pub fn iso(&self) -> Option<String> {
+        match self {
+            Self::Uuid(value) => Some(value.to_string()),
+            Self::Date(value) => Some(value.to_string()),
+            Self::Time(value) => Some(format!("{value:.6}")),
+            Self::DateTime(value) => Some(format!("{value:.6}")),
+            Self::Timestamp(value) => Some(format!("{value:.6}")),
             _ => None,
         }
     }

@@ -1,6 +1,7 @@
 //! One lane's instance: it checks statements, reads inline, and hands the rest to the shared threads.
 
 use std::{
+    any::Any,
     cell::{Cell, RefCell},
     fmt,
     rc::Rc,
@@ -16,16 +17,19 @@ use backstop_core::{
     snapshot::PoolSnapshot,
 };
 use backstop_sql::{
-    BatchInsert, Dialect, Execute, InsertReport, Query, QueryAs, Request, Rows, Sql, Statement,
-    StatementError, Transact, Transaction, Verb, Written, crud::Shapes, memo::Memo,
+    BatchInsert, Dialect, Execute, InsertReport, Query, QueryAs, QueryStream, Request, RowStream, Rows, Sql,
+    Statement, StatementError, Transact, TransactAsync, Transaction, TxOptions, Written, crud::Shapes,
+    memo::Memo,
 };
 use serde::de::DeserializeOwned;
 
 use crate::{
-    SqliteShared, error,
-    job::{Reply, Work},
+    SqliteShared, error, held,
+    job::{Job, Reply, Work},
     reader::{Inline, Inlined, Known},
-    shared::Core,
+    session,
+    shared::{Core, Queue},
+    stream,
 };
 
 /// Reads the first page of the database, so that a file that is gone or damaged shows.
@@ -67,7 +71,7 @@ impl Sqlite {
     }
 
     /// Checks a statement and its parameters before anything runs.
-    fn checked(&self, request: &Request) -> Result<Rc<Known>, Failure> {
+    pub(crate) fn checked(&self, request: &Request) -> Result<Rc<Known>, Failure> {
         let known = self.known(&request.sql)?;
         known.statement.bind(&request.params)?;
         Ok(known)
@@ -100,6 +104,33 @@ impl Sqlite {
             return result;
         }
         rows_of(self.core().read(work(), call).await?)
+    }
+
+    /// Says who runs a transaction, and makes sure that a reader finds the database open.
+    async fn thread_of(&self, options: TxOptions, call: &CallContext) -> Result<Queue, Failure> {
+        if options.read_only { self.long_reads(call).await } else { Ok(Queue::Writes) }
+    }
+
+    async fn long_reads(&self, call: &CallContext) -> Result<Queue, Failure> {
+        if self.core().in_memory() {
+            return Ok(Queue::Writes);
+        }
+        // the path is looked at here, because a thread that reads does not
+        if !self.is_ready() {
+            self.ensure_open(call).await?;
+        }
+        Ok(Queue::LongReads)
+    }
+
+    /// Hands a transaction whose answer somebody else waits for to its thread.
+    pub(crate) async fn submit_transaction(
+        &self,
+        job: Job,
+        options: TxOptions,
+        call: &CallContext,
+    ) -> Result<(), Failure> {
+        let queue = self.thread_of(options, call).await?;
+        self.core().push(queue, job)
     }
 
     /// Says whether the lane's connection reads the database that the writer has open.
@@ -201,8 +232,14 @@ fn unusable(kind: FailureKind, text: String) -> Failure {
 impl Serve<Execute> for Sqlite {
     async fn serve(&self, message: &Execute, call: &CallContext) -> Result<Written, Failure> {
         let known = self.checked(message.request())?;
-        let work = Work::One(Arc::clone(&known.statement), Arc::clone(message.request()));
+        let (statement, request) = (Arc::clone(&known.statement), message.request());
         drop(known);
+        if request.rows_expected.is_some() {
+            // what may have to be undone is not committed by itself
+            let alone = Transaction::from_iter([Request::clone(request)]);
+            return self.serve(&alone, call).await?.pop().ok_or_else(error::lost);
+        }
+        let work = Work::One(statement, Arc::clone(request));
         match self.core().write(work, call).await? {
             Reply::Written(written) => Ok(written),
             _ => Err(error::lost()),
@@ -216,17 +253,16 @@ impl Serve<Transaction> for Sqlite {
         let mut statements = Vec::with_capacity(requests.len());
         for (at, request) in requests.iter().enumerate() {
             let known = self.checked(request).map_err(|failure| at_statement(&failure, at))?;
-            if matches!(known.statement.verb(), Verb::Vacuum | Verb::Pragma) {
-                let what = format!("statement {at}");
-                let why = "VACUUM and PRAGMA have no place in a transaction";
-                return Err(StatementError::Refused { what, why }.into());
-            }
+            session::joins(&known.statement).map_err(|error| at_statement(&error.into(), at))?;
             statements.push(Arc::clone(&known.statement));
         }
         if statements.is_empty() {
             return Err(StatementError::Message("the transaction has no statements".into()).into());
         }
-        match self.core().write(Work::List(statements, Arc::clone(requests)), call).await? {
+        let options = message.options();
+        let queue = self.thread_of(options, call).await?;
+        let work = Work::List(statements, Arc::clone(requests), options);
+        match self.core().submit(queue, work, call).await? {
             Reply::List(replies) => Ok(replies),
             _ => Err(error::lost()),
         }
@@ -242,10 +278,35 @@ fn at_statement(failure: &Failure, at: usize) -> Failure {
 
 impl<R: Send + 'static> Serve<Transact<R>> for Sqlite {
     async fn serve(&self, message: &Transact<R>, call: &CallContext) -> Result<R, Failure> {
-        match self.core().write(Work::Body(Arc::clone(message.body())), call).await? {
-            Reply::Any(reply) => reply.downcast().map(|reply| *reply).map_err(|_| error::lost()),
+        let options = message.options();
+        let queue = self.thread_of(options, call).await?;
+        let work = Work::Body(Arc::clone(message.body()), options);
+        match self.core().submit(queue, work, call).await? {
+            Reply::Any(reply) => typed(reply),
             _ => Err(error::lost()),
         }
+    }
+}
+
+impl<R: Send + 'static> Serve<TransactAsync<R>> for Sqlite {
+    async fn serve(&self, message: &TransactAsync<R>, call: &CallContext) -> Result<R, Failure> {
+        typed(held::transact(self, &**message.body(), message.options(), call).await?)
+    }
+}
+
+fn typed<R: 'static>(reply: Box<dyn Any + Send>) -> Result<R, Failure> {
+    reply.downcast().map(|reply| *reply).map_err(|_| error::lost())
+}
+
+impl Serve<QueryStream> for Sqlite {
+    async fn serve(&self, message: &QueryStream, call: &CallContext) -> Result<RowStream, Failure> {
+        let known = self.checked(message.request())?;
+        let (statement, request) = (Arc::clone(&known.statement), Arc::clone(message.request()));
+        drop(known);
+        let queue = self.long_reads(call).await?;
+        let (sink, rows) = RowStream::channel(stream::CHUNKS);
+        let work = Work::Stream(statement, request, message.rows_per_chunk(), sink);
+        self.core().submit(queue, work, call).await.map(|_| rows)
     }
 }
 

@@ -15,12 +15,13 @@ use backstop_core::{
     error::{Executed, Failure},
 };
 use backstop_sql::{
-    InsertReport, Request, Rows, Statement, Written,
+    InsertReport, Request, RowSink, Rows, Statement, TxOptions, Written,
     message::{Chunk, Chunks, TxBody},
 };
+use parking_lot::Mutex;
 use tokio::sync::oneshot;
 
-use crate::{error, unwind::caught};
+use crate::{error, held::Held, unwind::caught};
 
 const QUEUED: u8 = 0;
 const RUNNING: u8 = 1;
@@ -83,17 +84,31 @@ pub(crate) enum Work {
     /// One statement that may write.
     One(Arc<Statement>, Arc<Request>),
     /// Statements that commit together.
-    List(Vec<Arc<Statement>>, Arc<Vec<Request>>),
+    List(Vec<Arc<Statement>>, Arc<Vec<Request>>, TxOptions),
     /// Rows of one table.
     Insert(Vec<(Arc<Statement>, Chunk)>, Chunks),
     /// A closure.
-    Body(Arc<dyn TxBody>),
+    Body(Arc<dyn TxBody>, TxOptions),
+    /// A transaction whose closure runs on the lane; taken by the thread that holds it.
+    Held(Mutex<Option<Held>>, TxOptions),
     /// A statement that must not write.
     Read(Arc<Statement>, Arc<Request>),
+    /// A statement that must not write, in chunks of so many rows.
+    Stream(Arc<Statement>, Arc<Request>, usize, RowSink),
     /// Opens the database, where it is not open or its file has changed.
     Open,
     /// Writes the log back and closes the database.
     Close,
+}
+
+impl Work {
+    /// How the transaction runs, where it is one.
+    pub(crate) fn options(&self) -> TxOptions {
+        match self {
+            Self::List(_, _, options) | Self::Body(_, options) | Self::Held(_, options) => *options,
+            _ => TxOptions::default(),
+        }
+    }
 }
 
 /// What came of it.
@@ -132,7 +147,8 @@ impl Job {
 
     /// Says what is known of a job that nobody finishes.
     fn fate(&self) -> Executed {
-        let has_effects = !matches!(self.work, Work::Read(..) | Work::Open | Work::Close);
+        let has_effects = !matches!(self.work, Work::Read(..) | Work::Stream(..) | Work::Open | Work::Close)
+            && !self.work.options().read_only;
         if has_effects && self.ticket.was_begun() && MAY_BE_DURABLE.get() {
             Executed::Unknown
         } else {
@@ -169,12 +185,19 @@ pub(crate) fn may_be_durable() {
 pub(crate) struct Withdraw<'a> {
     ticket: Arc<Ticket>,
     call: &'a CallContext,
+    /// Whether what was begun may last though its caller leaves.
+    may_last: Cell<bool>,
     answered: bool,
 }
 
 impl<'a> Withdraw<'a> {
     pub(crate) fn new(ticket: Arc<Ticket>, call: &'a CallContext) -> Self {
-        Self { ticket, call, answered: false }
+        Self { ticket, call, may_last: Cell::new(true), answered: false }
+    }
+
+    /// Notes whether what was begun may last though its caller leaves; it may unless this says otherwise.
+    pub(crate) fn may_last(&self, may_last: bool) {
+        self.may_last.set(may_last);
     }
 
     pub(crate) fn answered(mut self) {
@@ -184,7 +207,7 @@ impl<'a> Withdraw<'a> {
 
 impl Drop for Withdraw<'_> {
     fn drop(&mut self) {
-        if !self.answered && !self.ticket.withdraw() {
+        if !self.answered && !self.ticket.withdraw() && self.may_last.get() {
             // it runs, or has run: nobody can say any more
             self.call.sending();
         }

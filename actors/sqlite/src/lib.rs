@@ -5,6 +5,8 @@
 //!   caller it is what a plain connection does.
 //! - **Reads** run on the caller's thread, on a read-only connection of its own, for a few thousand steps of
 //!   the engine; what takes longer moves to a reader thread.
+//! - **Streams** and read-only transactions have threads of their own, so that a slow reader of a stream stands
+//!   in nobody's way; a transaction that awaits holds the one writer while it lasts.
 //! - Every call ends by its deadline and says whether it was executed; a statement that is interrupted was
 //!   rolled back.
 //!
@@ -20,6 +22,7 @@ mod connection;
 mod crud;
 mod error;
 mod file;
+mod held;
 mod job;
 mod lock;
 mod options;
@@ -27,9 +30,12 @@ mod options;
 mod planted;
 mod reader;
 mod run;
+mod session;
 mod shared;
 mod stats;
+mod stream;
 mod unwind;
+mod wait;
 mod watch;
 mod wire;
 mod writer;

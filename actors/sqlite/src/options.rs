@@ -62,6 +62,8 @@ pub struct SqliteOptions {
     pub(crate) read_window: Duration,
     #[serde(default = "default::transaction_idle", with = "duration")]
     pub(crate) transaction_idle: Duration,
+    #[serde(default = "default::stream_idle", with = "duration")]
+    pub(crate) stream_idle: Duration,
     /// Where this crate's own tests make the writer panic.
     #[cfg(test)]
     #[serde(skip)]
@@ -131,6 +133,7 @@ impl SqliteOptions {
             inline_steps: default::inline_steps(),
             read_window: default::read_window(),
             transaction_idle: default::transaction_idle(),
+            stream_idle: default::stream_idle(),
             #[cfg(test)]
             planted: crate::planted::Planted::default(),
         }
@@ -143,7 +146,8 @@ impl SqliteOptions {
         self
     }
 
-    /// Sets how many threads serve long reads, 1 to 64; 2 by default.
+    /// Sets how many threads serve long reads, 1 to 64; 2 by default. As many more serve streams and read-only
+    /// transactions once there are any; further ones wait for their turn.
     #[must_use]
     pub fn readers(mut self, readers: usize) -> Self {
         self.readers = readers;
@@ -216,11 +220,21 @@ impl SqliteOptions {
 
     /// Sets how long a transaction's closure may stay without a statement, up to 60 s; 1 s by default.
     ///
-    /// A thread cannot be stopped from outside: the limit is noticed at the next statement or at the end,
-    /// and then the transaction is rolled back.
+    /// A closure that awaits is ended when the limit has passed. One that does not cannot be stopped from
+    /// outside: the limit is noticed at its next statement or at its end. Either way the transaction is rolled
+    /// back.
     #[must_use]
     pub fn transaction_idle(mut self, idle: Duration) -> Self {
         self.transaction_idle = idle;
+        self
+    }
+
+    /// Sets how long a stream may stand still between two chunks, because nobody reads or because the statement
+    /// finds nothing, up to an hour; 30 s by default. In memory it is [`Self::transaction_idle`] where that is
+    /// shorter, because the stream holds the writer there.
+    #[must_use]
+    pub fn stream_idle(mut self, idle: Duration) -> Self {
+        self.stream_idle = idle;
         self
     }
 
@@ -238,8 +252,16 @@ impl SqliteOptions {
             let text = format!("must be at most 100ms, it is {:?}", self.read_window);
             return Err(ConfigError::new("read_window", text));
         }
-        if self.transaction_idle.is_zero() {
-            return Err(ConfigError::new("transaction_idle", "must be longer than 0"));
+        if self.stream_idle > Duration::from_secs(3_600) {
+            let text = format!("must be at most an hour, it is {:?}", self.stream_idle);
+            return Err(ConfigError::new("stream_idle", text));
+        }
+        for (setting, value) in
+            [("transaction_idle", self.transaction_idle), ("stream_idle", self.stream_idle)]
+        {
+            if value.is_zero() {
+                return Err(ConfigError::new(setting, "must be longer than 0"));
+            }
         }
         let place = match &self.place {
             Place::Memory => Place::Memory,

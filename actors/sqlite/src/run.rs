@@ -14,12 +14,18 @@ use crate::{error::Fault, options::SqliteOptions, watch::Watch};
 pub(crate) struct Limits {
     rows: usize,
     bytes: usize,
+    read_only: bool,
 }
 
 impl Limits {
     pub(crate) fn of(request: &Request, options: &SqliteOptions) -> Self {
         let rows = request.rows_max.map_or(options.rows_max, |rows| rows.min(options.rows_max));
-        Self { rows, bytes: options.bytes_max }
+        Self { rows, bytes: options.bytes_max, read_only: false }
+    }
+
+    /// Refuses statements that write.
+    pub(crate) fn read_only(self, read_only: bool) -> Self {
+        Self { read_only, ..self }
     }
 }
 
@@ -33,12 +39,22 @@ pub(crate) fn read(
     limits: Limits,
     columns: &mut Option<Columns>,
 ) -> Result<Rows, Fault> {
+    let mut prepared = prepare_read(connection, statement, request)?;
+    collect(&mut prepared, columns, limits, Past::Stop).map(|rows| rows.with_numbers(request.numbers))
+}
+
+/// Prepares a statement that must not write, with its parameters.
+pub(crate) fn prepare_read<'c>(
+    connection: &'c Connection,
+    statement: &Statement,
+    request: &Request,
+) -> Result<CachedStatement<'c>, Fault> {
     let mut prepared = connection.prepare_cached(statement.sql())?;
     if !prepared.readonly() || prepared.column_count() == 0 {
         return Err(not_a_read().into());
     }
     bind(&mut prepared, statement, &request.params)?;
-    collect(&mut prepared, columns, limits, Past::Stop).map(|rows| rows.with_numbers(request.numbers))
+    Ok(prepared)
 }
 
 /// Runs a statement of any kind.
@@ -50,6 +66,9 @@ pub(crate) fn write(
     limits: Limits,
 ) -> Result<Written, Fault> {
     let mut prepared = connection.prepare_cached(statement.sql())?;
+    if limits.read_only && !prepared.readonly() {
+        return Err(read_only().into());
+    }
     bind(&mut prepared, statement, &request.params)?;
     let mut written = step(connection, watch, &mut prepared, statement.verb(), limits)?;
     written.numbers = request.numbers;
@@ -107,15 +126,33 @@ fn bind_values<'v>(
         return Err(StatementError::Message(text).into());
     }
     for (at, value) in values.enumerate() {
-        if matches!(value, Value::Float(float) if float.is_nan()) {
-            let text = format!("parameter ${} is not a number, which SQLite would store as NULL", at + 1);
-            return Err(StatementError::Value(text).into());
+        if let Some(why) = misfit(value) {
+            return Err(StatementError::Value(format!("parameter ${} is {why}", at + 1)).into());
         }
         prepared.raw_bind_parameter(at + 1, Bind(value))?;
     }
     Ok(())
 }
 
+/// Says why SQLite cannot hold a value exactly.
+fn misfit(value: &Value) -> Option<String> {
+    match value {
+        Value::Float(float) if float.is_nan() => {
+            Some("not a number, which SQLite would store as NULL".to_owned())
+        }
+        Value::UInt(value) if i64::try_from(*value).is_err() => Some(format!(
+            "the uint8 {value}, and SQLite's whole numbers end at {}; send it as text",
+            i64::MAX
+        )),
+        Value::Array(_) => Some("an array, and SQLite has none; send it as type `json`".to_owned()),
+        Value::Raw(raw) => {
+            Some(format!("of type `{}`, which SQLite does not have; send it as type `text`", raw.db_type))
+        }
+        _ => None,
+    }
+}
+
+/// A value as SQLite holds it: days, times and UUIDs as text, in a form that sorts as they do.
 struct Bind<'a>(&'a Value);
 
 impl ToSql for Bind<'_> {
@@ -130,10 +167,16 @@ impl ToSql for Bind<'_> {
             }
             Value::Bytes(bytes) => ToSqlOutput::Borrowed(ValueRef::Blob(bytes)),
             Value::Json(json) => ToSqlOutput::Owned(rusqlite::types::Value::Text(json.to_string())),
-            other => {
-                let text = format!("SQLite has no type for a {}", other.type_name());
-                return Err(rusqlite::Error::ToSqlConversionFailure(text.into()));
+            Value::Uuid(_) | Value::Date(_) | Value::Time(_) | Value::DateTime(_) | Value::Timestamp(_) => {
+                ToSqlOutput::Owned(rusqlite::types::Value::Text(self.0.iso().unwrap_or_default()))
             }
+            other => match other.as_int() {
+                Some(value) => ToSqlOutput::Borrowed(ValueRef::Integer(value)),
+                None => {
+                    let text = format!("SQLite has no type for a {}", other.type_name());
+                    return Err(rusqlite::Error::ToSqlConversionFailure(text.into()));
+                }
+            },
         })
     }
 }
@@ -142,7 +185,7 @@ impl ToSql for Bind<'_> {
 ///
 /// It is asked after the first step: a change of the schema makes the engine prepare the text anew there, and
 /// may give it other columns.
-fn columns_of(prepared: &rusqlite::Statement<'_>, known: &mut Option<Columns>) -> Columns {
+pub(crate) fn columns_of(prepared: &rusqlite::Statement<'_>, known: &mut Option<Columns>) -> Columns {
     if let Some(known) = known.as_ref().filter(|known| same(known, prepared)) {
         return known.clone();
     }
@@ -170,7 +213,7 @@ fn same(known: &Columns, prepared: &rusqlite::Statement<'_>) -> bool {
 
 /// What happens to a statement whose reply has reached its limit.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Past {
+pub(crate) enum Past {
     /// It ends here.
     Stop,
     /// It writes, so it goes on to its end, where its errors show.
@@ -212,7 +255,7 @@ fn collect(
 }
 
 /// Weighs a row before it is copied, so that a row beyond the limit costs no memory.
-fn weight(row: &rusqlite::Row<'_>, width: usize) -> Result<usize, Fault> {
+pub(crate) fn weight(row: &rusqlite::Row<'_>, width: usize) -> Result<usize, Fault> {
     let mut bytes = width * size_of::<Value>();
     for at in 0..width {
         bytes += match row.get_ref(at)? {
@@ -225,7 +268,7 @@ fn weight(row: &rusqlite::Row<'_>, width: usize) -> Result<usize, Fault> {
 }
 
 /// Copies a cell; `None` where a text is not UTF-8.
-fn cell(value: ValueRef<'_>) -> Option<Value> {
+pub(crate) fn cell(value: ValueRef<'_>) -> Option<Value> {
     Some(match value {
         ValueRef::Null => Value::Null,
         ValueRef::Integer(value) => Value::Int(value),
@@ -235,7 +278,7 @@ fn cell(value: ValueRef<'_>) -> Option<Value> {
     })
 }
 
-fn not_text(columns: &Columns, at: usize, past: Past) -> Failure {
+pub(crate) fn not_text(columns: &Columns, at: usize, past: Past) -> Failure {
     let executed = if past == Past::Finish { Executed::Unknown } else { Executed::No };
     let name = columns.get(at).map_or("", |column| &column.name);
     Failure::new(
@@ -250,4 +293,10 @@ fn not_a_read() -> Failure {
     Failure::refused("the statement writes or returns no rows, and `Query` reads; use `Execute`")
         .counts_as(backstop_core::outcome::Outcome::NotCounted)
         .with_code("not_a_read")
+}
+
+fn read_only() -> Failure {
+    Failure::refused("the statement writes, and its transaction is read-only")
+        .counts_as(backstop_core::outcome::Outcome::NotCounted)
+        .with_code("read_only_transaction")
 }

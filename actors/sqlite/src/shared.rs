@@ -47,6 +47,7 @@ impl Drop for SqliteShared {
     fn drop(&mut self) {
         self.core.writes.close();
         self.core.reads.close();
+        self.core.long_reads.close();
     }
 }
 
@@ -56,11 +57,24 @@ impl fmt::Debug for SqliteShared {
     }
 }
 
+/// Whose turn it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Queue {
+    /// The writer.
+    Writes,
+    /// The readers.
+    Reads,
+    /// The readers of what may last as long as its caller likes.
+    LongReads,
+}
+
 /// The part that the threads hold too; it does not keep them alive.
 pub(crate) struct Core {
     pub(crate) options: SqliteOptions,
     pub(crate) writes: BatchQueue<Job>,
     pub(crate) reads: BatchQueue<Job>,
+    /// Streams and read-only transactions.
+    pub(crate) long_reads: BatchQueue<Job>,
     pub(crate) stats: Stats,
     pub(crate) lanes: AtomicUsize,
     /// Counts the times the database was opened; readers of an earlier epoch open anew.
@@ -76,6 +90,7 @@ pub(crate) struct Core {
 struct Threads {
     writer: bool,
     readers: bool,
+    long_readers: bool,
 }
 
 impl Core {
@@ -84,6 +99,7 @@ impl Core {
             options,
             writes: BatchQueue::default(),
             reads: BatchQueue::default(),
+            long_reads: BatchQueue::default(),
             stats: Stats::default(),
             lanes: AtomicUsize::new(0),
             epoch: AtomicU64::new(0),
@@ -133,14 +149,38 @@ impl Core {
 
     /// Hands work to the writer and waits for its end.
     pub(crate) async fn write(self: &Arc<Self>, work: Work, call: &CallContext) -> Result<Reply, Failure> {
-        self.start_writer().map_err(no_thread)?;
-        submit(&self.writes, work, call).await
+        self.submit(Queue::Writes, work, call).await
     }
 
     /// Hands work to a reader thread and waits for its end.
     pub(crate) async fn read(self: &Arc<Self>, work: Work, call: &CallContext) -> Result<Reply, Failure> {
-        self.start_readers().map_err(no_thread)?;
-        submit(&self.reads, work, call).await
+        self.submit(Queue::Reads, work, call).await
+    }
+
+    /// Hands work to a thread and waits for its end.
+    pub(crate) async fn submit(
+        self: &Arc<Self>,
+        queue: Queue,
+        work: Work,
+        call: &CallContext,
+    ) -> Result<Reply, Failure> {
+        let (job, answer) = Job::new(work, call.deadline());
+        let withdraw = Withdraw::new(Arc::clone(&job.ticket), call);
+        self.push(queue, job)?;
+        let result = answer.await;
+        withdraw.answered();
+        result.unwrap_or_else(|_| Err(error::lost()))
+    }
+
+    /// Hands a job to a thread.
+    pub(crate) fn push(self: &Arc<Self>, queue: Queue, job: Job) -> Result<(), Failure> {
+        let (started, jobs) = match queue {
+            Queue::Writes => (self.start_writer(), &self.writes),
+            Queue::Reads => (self.start_readers(), &self.reads),
+            Queue::LongReads => (self.start_long_readers(), &self.long_reads),
+        };
+        started.map_err(no_thread)?;
+        jobs.push(job).map_err(|_| Failure::unavailable("the database is closed"))
     }
 
     /// Asks the writer to close the database, and waits for it until `deadline`.
@@ -165,17 +205,11 @@ impl Core {
     }
 
     fn start_readers(self: &Arc<Self>) -> io::Result<()> {
-        let mut threads = self.threads.lock();
-        if !threads.readers {
-            for number in 0..self.options.readers {
-                let core = Arc::clone(self);
-                let name = format!("sqlite-reader-{number}");
-                thread::Builder::new().name(name).spawn(move || reader::threads::run(&core))?;
-                // with one thread at least, every read is served
-                threads.readers = true;
-            }
-        }
-        Ok(())
+        start_all(self, &mut self.threads.lock().readers, "sqlite-reader", reader::threads::run)
+    }
+
+    fn start_long_readers(self: &Arc<Self>) -> io::Result<()> {
+        start_all(self, &mut self.threads.lock().long_readers, "sqlite-stream", reader::threads::run_long)
     }
 
     pub(crate) fn snapshot(&self) -> SqliteSnapshot {
@@ -187,20 +221,23 @@ impl Core {
                 std::fs::metadata(wal).map_or(0, |metadata| metadata.len())
             }
         };
-        let (writes_waiting, reads_waiting) = (self.writes.waiting(), self.reads.waiting());
+        let (writes_waiting, reads_waiting) =
+            (self.writes.waiting(), self.reads.waiting() + self.long_reads.waiting());
         SqliteSnapshot { writes_waiting, reads_waiting, wal_bytes, ..self.stats.read() }
     }
 }
 
-async fn submit(queue: &BatchQueue<Job>, work: Work, call: &CallContext) -> Result<Reply, Failure> {
-    let (job, answer) = Job::new(work, call.deadline());
-    let withdraw = Withdraw::new(Arc::clone(&job.ticket), call);
-    if queue.push(job).is_err() {
-        return Err(Failure::unavailable("the database is closed"));
+/// Starts the readers of a kind where they do not run yet.
+fn start_all(core: &Arc<Core>, are_started: &mut bool, name: &str, run: fn(&Arc<Core>)) -> io::Result<()> {
+    if !*are_started {
+        for number in 0..core.options.readers {
+            let core = Arc::clone(core);
+            thread::Builder::new().name(format!("{name}-{number}")).spawn(move || run(&core))?;
+            // with one thread at least, everything is served
+            *are_started = true;
+        }
     }
-    let result = answer.await;
-    withdraw.answered();
-    result.unwrap_or_else(|_| Err(error::lost()))
+    Ok(())
 }
 
 #[allow(clippy::needless_pass_by_value, reason = "the signature of map_err")]

@@ -1,20 +1,29 @@
 //! Panics of code that runs on our threads.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::{
+    any::Any,
+    panic::{AssertUnwindSafe, catch_unwind},
+};
 
 /// Runs `body`; `None` when it panicked.
 ///
 /// What it panicked with is a value of the user's and may panic again as it is dropped, which would end the
 /// thread; so that is caught too, and what comes out of it is leaked.
 pub(crate) fn caught<T>(body: impl FnOnce() -> T) -> Option<T> {
-    let payload = match catch_unwind(AssertUnwindSafe(body)) {
-        Ok(value) => return Some(value),
-        Err(payload) => payload,
-    };
+    match catch_unwind(AssertUnwindSafe(body)) {
+        Ok(value) => Some(value),
+        Err(payload) => {
+            bury(payload);
+            None
+        }
+    }
+}
+
+/// Drops what something panicked with.
+pub(crate) fn bury(payload: Box<dyn Any + Send>) {
     if let Err(again) = catch_unwind(AssertUnwindSafe(|| drop(payload))) {
         std::mem::forget(again);
     }
-    None
 }
 
 #[cfg(test)]

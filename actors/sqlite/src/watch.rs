@@ -8,7 +8,8 @@ use std::sync::{
     atomic::{AtomicBool, AtomicI64, Ordering},
 };
 
-use backstop_core::clock;
+use backstop_core::clock::{self, Instant};
+use backstop_sql::RowSink;
 use parking_lot::Mutex;
 
 use crate::job::Ticket;
@@ -21,24 +22,46 @@ const NO_BUDGET: i64 = i64::MAX;
 /// The guard of one connection; the progress handler holds the other reference.
 #[derive(Debug)]
 pub(crate) struct Watch {
-    /// The job that runs; none while our own BEGIN, COMMIT and ROLLBACK run, which must not be interrupted.
-    ticket: Mutex<Option<Arc<Ticket>>>,
+    /// What runs; none while our own BEGIN, COMMIT and ROLLBACK run, which must not be interrupted.
+    runs: Mutex<Option<Runs>>,
     /// How often the handler may still ask.
     budget: AtomicI64,
     /// Whether the statement inserted a row with a row id.
     inserted: AtomicBool,
 }
 
+#[derive(Debug)]
+enum Runs {
+    Job(Arc<Ticket>),
+    /// A stream whose first chunk was handed over: its reader may go, and the next chunk has its own limit.
+    Stream(RowSink, Instant),
+}
+
+impl Runs {
+    fn is_over(&self) -> bool {
+        match self {
+            Self::Job(ticket) => ticket.is_over(clock::now()),
+            Self::Stream(sink, until) => sink.is_closed() || *until <= clock::now(),
+        }
+    }
+}
+
 impl Default for Watch {
     fn default() -> Self {
-        Self { ticket: Mutex::default(), budget: AtomicI64::new(NO_BUDGET), inserted: AtomicBool::new(false) }
+        Self { runs: Mutex::default(), budget: AtomicI64::new(NO_BUDGET), inserted: AtomicBool::new(false) }
     }
 }
 
 impl Watch {
     /// Lets a job's cancellation and deadline interrupt what runs, until the guard is dropped.
     pub(crate) fn job(&self, ticket: &Arc<Ticket>) -> Watching<'_> {
-        *self.ticket.lock() = Some(Arc::clone(ticket));
+        *self.runs.lock() = Some(Runs::Job(Arc::clone(ticket)));
+        Watching(self)
+    }
+
+    /// Lets a stream be interrupted when its reader has gone or at `until`, until the guard is dropped.
+    pub(crate) fn stream(&self, sink: &RowSink, until: Instant) -> Watching<'_> {
+        *self.runs.lock() = Some(Runs::Stream(sink.clone(), until));
         Watching(self)
     }
 
@@ -55,7 +78,7 @@ impl Watch {
         {
             return true;
         }
-        self.ticket.lock().as_ref().is_some_and(|ticket| ticket.is_over(clock::now()))
+        self.runs.lock().as_ref().is_some_and(Runs::is_over)
     }
 
     pub(crate) fn note_insert(&self) {
@@ -74,7 +97,7 @@ pub(crate) struct Watching<'a>(&'a Watch);
 
 impl Drop for Watching<'_> {
     fn drop(&mut self) {
-        *self.0.ticket.lock() = None;
+        *self.0.runs.lock() = None;
         self.0.budget.store(NO_BUDGET, Ordering::Relaxed);
     }
 }

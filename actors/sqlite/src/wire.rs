@@ -1,7 +1,9 @@
 //! The JSON form of the messages.
 
 use backstop_core::operation::{Operation, OperationInfo, Wire, WireError};
-use backstop_sql::{BatchInsert, Dialect, Execute, Numbers, Params, Query, Request, Transaction, crud};
+use backstop_sql::{
+    BatchInsert, Dialect, Execute, Numbers, Params, Query, Request, Transaction, TxOptions, crud,
+};
 use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::Value as Json;
 
@@ -17,12 +19,12 @@ impl Wire for Sqlite {
         OperationInfo {
             name: "execute",
             summary: "Runs one statement and commits it; it is not repeated unless `idempotent` is true.",
-            arguments: &["sql", "params?", "max_rows?", "numbers?", "idempotent?"],
+            arguments: &["sql", "params?", "max_rows?", "numbers?", "expect_rows?", "idempotent?"],
         },
         OperationInfo {
             name: "transaction",
             summary: "Runs several statements; all of them take effect or none.",
-            arguments: &["statements"],
+            arguments: &["statements", "options?"],
         },
         OperationInfo {
             name: "batch_insert",
@@ -43,7 +45,8 @@ impl Wire for Sqlite {
             "transaction" => {
                 let many: Many = read(name, arguments)?;
                 let requests = many.statements.into_iter().map(|one| one.request(name));
-                Ok(Operation::new(requests.collect::<Result<Transaction, _>>()?))
+                let list = requests.collect::<Result<Transaction, _>>()?;
+                Ok(Operation::new(list.with_options(many.options)))
             }
             "batch_insert" => read::<Insert>(name, arguments)?.message(name).map(Operation::new),
             _ => crud::wire::decode(name, arguments)
@@ -83,6 +86,7 @@ struct One {
     max_rows: Option<usize>,
     #[serde(default)]
     numbers: Numbers,
+    expect_rows: Option<u64>,
 }
 
 impl One {
@@ -90,6 +94,7 @@ impl One {
         let params = Params::from_json(self.params).map_err(|error| wrong(place, &error))?;
         let mut request = Request::with_params(self.sql, params);
         (request.rows_max, request.numbers) = (self.max_rows, self.numbers);
+        request.rows_expected = self.expect_rows.map(Into::into);
         Ok(request)
     }
 }
@@ -98,6 +103,8 @@ impl One {
 #[serde(deny_unknown_fields)]
 struct Many {
     statements: Vec<One>,
+    #[serde(default)]
+    options: TxOptions,
 }
 
 #[derive(Deserialize)]

@@ -1,14 +1,14 @@
 //! The one thread that writes to a database.
 //!
 //! It drains everything that waits into one transaction and answers after its COMMIT. Work that cannot share
-//! a transaction (closures, VACUUM, PRAGMA, inserts of several chunks) has one of its own, in its turn.
+//! a transaction (closures, lists with options, VACUUM, PRAGMA, large inserts) has one of its own, in its turn.
 
 mod alone;
 mod group;
 mod member;
 mod transaction;
 
-pub(crate) use self::member::verdict;
+pub(crate) use self::member::{Bench, verdict};
 
 #[cfg(test)]
 mod tests;
@@ -192,12 +192,14 @@ impl<'a> Writer<'a> {
 fn joins_group(work: &Work) -> bool {
     match work {
         Work::One(statement, _) => !stands_alone(statement),
-        Work::List(..) => true,
+        Work::List(_, _, options) => !options.read_only && options.lock_timeout.is_none(),
         // an interrupt of a large insert would make its neighbours wait for a second run
         Work::Insert(chunks, _) => {
             chunks.iter().map(|(_, chunk)| chunk.rows.len()).sum::<usize>() <= INSERT_MAX
         }
-        Work::Body(_) | Work::Read(..) | Work::Open | Work::Close => false,
+        Work::Body(..) | Work::Held(..) | Work::Read(..) | Work::Stream(..) | Work::Open | Work::Close => {
+            false
+        }
     }
 }
 

@@ -52,7 +52,7 @@ impl DeleteOne {
         shapes: Option<&Shapes>,
     ) -> Result<Request, StatementError> {
         let mut request = delete(&self.table, &self.filter, false, (dialect, shapes))?;
-        request.affected_max = Some(1);
+        request.rows_expected = Some((..=1).into());
         Ok(request)
     }
 }

@@ -220,12 +220,12 @@ async fn write<B: CrudEngine>(
     class: backstop_core::message::Class,
     call: &CallContext,
 ) -> Result<Written, Failure> {
-    let most = request.affected_max;
+    let expected = request.rows_expected;
     let written = Serve::<Execute>::serve(backend, &Execute::from(request).class(class), call).await?;
-    match most {
+    match expected {
         // a backend that ignores the limit must not do so in silence
-        Some(most) if written.affected > most => {
-            let text = format!("{} rows were written, at most {most} may be", written.affected);
+        Some(expected) if !expected.contains(written.affected) => {
+            let text = format!("{} rows were written, {expected} may be", written.affected);
             Err(Failure::new(FailureKind::Protocol, text)
                 .executed_is(Executed::Yes)
                 .with_code(crate::message::WRONG_ROW_COUNT))

@@ -52,7 +52,7 @@ impl UpdateOne {
         shapes: Option<&Shapes>,
     ) -> Result<Request, StatementError> {
         let mut request = update(&self.table, &self.filter, &self.record, false, (dialect, shapes))?;
-        request.affected_max = Some(1);
+        request.rows_expected = Some((..=1).into());
         Ok(request)
     }
 }

@@ -37,11 +37,11 @@ impl Execute {
         self
     }
 
-    /// Sets the most rows that it may touch; if it would touch more, it is undone as a whole and fails with
-    /// the code `wrong_row_count`.
+    /// Says how many rows it must insert, update or delete; with another number it is undone as a whole and fails
+    /// with the code `wrong_row_count`.
     #[must_use]
-    pub fn affects_at_most(mut self, rows: u64) -> Self {
-        self.edit().affected_max = Some(rows);
+    pub fn expecting(mut self, rows: impl Into<super::RowsExpected>) -> Self {
+        self.edit().rows_expected = Some(rows.into());
         self
     }
 

@@ -4,11 +4,16 @@ use std::{
     borrow::Borrow,
     fmt,
     hash::{Hash, Hasher},
+    ops::{RangeInclusive, RangeToInclusive},
     sync::Arc,
 };
 
-use backstop_core::error::Failure;
+use backstop_core::{
+    error::{Executed, Failure},
+    outcome::Outcome,
+};
 
+use super::Written;
 use crate::{Numbers, Params, Value};
 
 /// The text of a statement; cloning copies a pointer.
@@ -86,17 +91,67 @@ pub struct Request {
     pub params: Params,
     /// The most rows of the reply; the backend's limit where it is lower or this is `None`.
     pub rows_max: Option<usize>,
-    /// The most rows that a write may touch; one that would touch more is undone as a whole and fails with
-    /// [`WRONG_ROW_COUNT`]. Every SQL backend keeps it, in `Execute` and in transactions.
-    pub affected_max: Option<u64>,
     /// The tag of cached answers that a write makes stale; see
     /// [`Message::invalidates`](backstop_core::message::Message::invalidates).
     pub invalidates: Option<Arc<str>>,
     /// How wide numbers are written when the reply becomes JSON.
     pub numbers: Numbers,
+    /// How many rows the statement must insert, update or delete; any number when `None`.
+    pub rows_expected: Option<RowsExpected>,
 }
 
-/// The code of a write that would have touched more rows than it may.
+/// How many rows a statement must insert, update or delete: a number, or a range with its end.
+///
+/// ```
+/// use backstop_sql::message::RowsExpected;
+///
+/// assert!(RowsExpected::from(1).contains(1));
+/// assert!(RowsExpected::from(..=1).contains(0));
+/// assert!(!RowsExpected::from(1..=3).contains(4));
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RowsExpected {
+    least: u64,
+    most: u64,
+}
+
+impl RowsExpected {
+    /// Says whether that many rows are right.
+    #[must_use]
+    pub fn contains(self, rows: u64) -> bool {
+        (self.least..=self.most).contains(&rows)
+    }
+}
+
+impl From<u64> for RowsExpected {
+    fn from(rows: u64) -> Self {
+        Self { least: rows, most: rows }
+    }
+}
+
+impl From<RangeInclusive<u64>> for RowsExpected {
+    fn from(rows: RangeInclusive<u64>) -> Self {
+        Self { least: *rows.start(), most: *rows.end() }
+    }
+}
+
+impl From<RangeToInclusive<u64>> for RowsExpected {
+    fn from(rows: RangeToInclusive<u64>) -> Self {
+        Self { least: 0, most: rows.end }
+    }
+}
+
+impl fmt::Display for RowsExpected {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (self.least, self.most) {
+            (least, most) if least == most => write!(f, "{least}"),
+            (0, most) => write!(f, "at most {most}"),
+            (least, most) => write!(f, "{least} to {most}"),
+        }
+    }
+}
+
+/// The code of a write that hit another number of rows than it must.
 pub const WRONG_ROW_COUNT: &str = "wrong_row_count";
 
 impl Request {
@@ -111,27 +166,42 @@ impl Request {
             sql: sql.into(),
             params: params.into(),
             rows_max: None,
-            affected_max: None,
             invalidates: None,
             numbers: Numbers::default(),
+            rows_expected: None,
         }
     }
-}
 
-impl Request {
-    /// Refuses a write that has touched more rows than it may; the backend then undoes it.
+    /// Says how many rows the statement must insert, update or delete; with another number its whole
+    /// transaction is rolled back, and the failure has the code `wrong_row_count`.
+    ///
+    /// ```
+    /// use backstop_sql::{Request, Transaction};
+    ///
+    /// let only_one = Request::with_params("DELETE FROM users WHERE email = ?", ["a@b.c"]).expecting(..=1);
+    /// # drop(Transaction::new().then(only_one));
+    /// ```
+    #[must_use]
+    pub fn expecting(mut self, rows: impl Into<RowsExpected>) -> Self {
+        self.rows_expected = Some(rows.into());
+        self
+    }
+
+    /// Compares what the statement did with what was expected; backends call it before they commit.
     ///
     /// # Errors
-    /// A refusal with the code [`WRONG_ROW_COUNT`], executed `no`.
-    pub fn check_affected(&self, affected: u64) -> Result<(), Failure> {
-        match self.affected_max {
-            Some(most) if affected > most => {
-                let rows = if most == 1 { "row" } else { "rows" };
-                let text = format!("{affected} rows fit, and at most {most} {rows} may be written");
-                Err(Failure::refused(text).with_code(WRONG_ROW_COUNT))
-            }
-            _ => Ok(()),
-        }
+    /// [`Refused`](backstop_core::error::FailureKind::Refused) with the code `wrong_row_count`: the transaction
+    /// is to be rolled back, so it says `executed: no`.
+    pub fn check_rows(&self, written: &Written) -> Result<(), Failure> {
+        let affected = written.affected;
+        let Some(expected) = self.rows_expected.filter(|expected| !expected.contains(affected)) else {
+            return Ok(());
+        };
+        let text = format!("the statement hit {affected} rows where {expected} were expected");
+        Err(Failure::refused(text)
+            .executed_is(Executed::No)
+            .counts_as(Outcome::NotCounted)
+            .with_code(WRONG_ROW_COUNT))
     }
 }
 

@@ -3,7 +3,7 @@
 use std::{
     future::poll_fn,
     pin::Pin,
-    sync::Arc,
+    sync::{Arc, OnceLock},
     task::{Context, Poll, ready},
 };
 
@@ -65,13 +65,17 @@ impl Message for QueryStream {
 #[derive(Debug)]
 pub struct RowStream {
     parts: mpsc::Receiver<Part>,
+    /// Why the source gave up while the stream was full.
+    given_up: Arc<OnceLock<Failure>>,
     ended: bool,
 }
 
-/// The backend's end of a [`RowStream`]. The stream ends well only by [`RowSink::finish`].
-#[derive(Debug)]
+/// The backend's end of a [`RowStream`]. The stream ends well only by [`RowSink::finish`], and is lost when
+/// the last clone is dropped without.
+#[derive(Clone, Debug)]
 pub struct RowSink {
     parts: mpsc::Sender<Part>,
+    given_up: Arc<OnceLock<Failure>>,
 }
 
 #[derive(Debug)]
@@ -86,7 +90,9 @@ impl RowStream {
     #[must_use]
     pub fn channel(chunks: usize) -> (RowSink, Self) {
         let (sender, receiver) = mpsc::channel(chunks.max(1));
-        (RowSink { parts: sender }, Self { parts: receiver, ended: false })
+        let given_up = Arc::new(OnceLock::new());
+        let sink = RowSink { parts: sender, given_up: Arc::clone(&given_up) };
+        (sink, Self { parts: receiver, given_up, ended: false })
     }
 
     /// Returns the next chunk; `None` at the end.
@@ -114,7 +120,7 @@ impl Stream for RowStream {
             Some(Part::Rows(rows)) => Some(Ok(rows)),
             Some(Part::Failed(failure)) => Some(Err(failure)),
             Some(Part::End) => None,
-            None => Some(Err(Failure::unavailable("the stream was lost before its last row"))),
+            None => Some(Err(self.given_up.get().cloned().unwrap_or_else(lost))),
         })
     }
 }
@@ -129,6 +135,12 @@ impl RowSink {
     pub async fn finish(self, result: Result<(), Failure>) {
         // a reader that has gone needs no reason
         let _ = self.parts.send(end(result)).await;
+    }
+
+    /// Ends the stream with an error that its reader gets after what it has not read yet; never waits.
+    pub fn give_up(self, failure: Failure) {
+        // the first reason stays
+        let _ = self.given_up.set(failure);
     }
 
     /// Hands a chunk over from a thread that may block; `false` when nobody reads any more.
@@ -152,6 +164,10 @@ impl RowSink {
     pub fn is_closed(&self) -> bool {
         self.parts.is_closed()
     }
+}
+
+fn lost() -> Failure {
+    Failure::unavailable("the stream was lost before its last row")
 }
 
 fn end(result: Result<(), Failure>) -> Part {
@@ -188,6 +204,16 @@ mod tests {
         drop(sink);
         assert!(stream.next_chunk().await.unwrap().is_ok());
         assert!(stream.next_chunk().await.unwrap().is_err());
+        assert!(stream.next_chunk().await.is_none());
+    }
+
+    #[tokio::test]
+    async fn a_source_that_gives_a_full_stream_up_says_why_after_the_last_chunk() {
+        let (sink, mut stream) = RowStream::channel(1);
+        assert!(sink.send(chunk()).await);
+        sink.give_up(Failure::refused("too slow"));
+        assert!(stream.next_chunk().await.unwrap().is_ok());
+        assert_eq!(stream.next_chunk().await.unwrap().unwrap_err().message(), "too slow");
         assert!(stream.next_chunk().await.is_none());
     }
 

@@ -104,6 +104,7 @@ impl Message for Transaction {
 /// ```
 pub struct Transact<R> {
     body: Arc<dyn TxBody>,
+    options: TxOptions,
     reply: PhantomData<fn() -> R>,
 }
 
@@ -113,7 +114,20 @@ impl<R: Send + 'static> Transact<R> {
     where
         F: Fn(&mut Tx<'_>) -> Result<R, TxError> + Send + 'static,
     {
-        Self { body: Arc::new(Body(Mutex::new(body))), reply: PhantomData }
+        Self { body: Arc::new(Body(Mutex::new(body))), options: TxOptions::default(), reply: PhantomData }
+    }
+
+    /// Sets how it runs.
+    #[must_use]
+    pub fn with_options(mut self, options: TxOptions) -> Self {
+        self.options = options;
+        self
+    }
+
+    /// Returns how it runs.
+    #[must_use]
+    pub fn options(&self) -> TxOptions {
+        self.options
     }
 
     /// Returns the closure without the type of its reply; backends share it with their threads.
@@ -125,7 +139,7 @@ impl<R: Send + 'static> Transact<R> {
 
 impl<R> fmt::Debug for Transact<R> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Transact").finish_non_exhaustive()
+        f.debug_struct("Transact").field("options", &self.options).finish_non_exhaustive()
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde::{
     Deserializer,
     de::{self, DeserializeOwned, IntoDeserializer, value::SeqDeserializer},
@@ -9,7 +10,10 @@ use serde::{
 };
 
 use super::Columns;
-use crate::Value;
+use crate::{
+    Value,
+    value::{float_word, number},
+};
 
 /// A cell that does not fit its type.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -210,10 +214,9 @@ impl<'de> de::MapAccess<'de> for RowDecoder<'_> {
 /// One cell; what the engine has no type for is converted where nothing can be lost.
 struct CellDecoder(Value);
 
-impl<'de> Deserializer<'de> for CellDecoder {
-    type Error = DecodeError;
-
-    fn deserialize_any<V: de::Visitor<'de>>(self, visitor: V) -> Result<V::Value, DecodeError> {
+impl CellDecoder {
+    /// Hands the value over as it is.
+    fn natural<'de, V: de::Visitor<'de>>(self, visitor: V) -> Result<V::Value, DecodeError> {
         match self.0 {
             Value::Null => visitor.visit_unit(),
             Value::Bool(value) => visitor.visit_bool(value),
@@ -233,11 +236,95 @@ impl<'de> Deserializer<'de> for CellDecoder {
         }
     }
 
+    /// A decimal is a whole number where it has no fraction: sums of whole numbers are decimals on PostgreSQL.
+    fn integer<'de, V: de::Visitor<'de>>(self, visitor: V) -> Result<V::Value, DecodeError> {
+        let Value::Decimal(text) = &self.0 else { return self.natural(visitor) };
+        let Some(whole) = number::whole(text) else { return self.natural(visitor) };
+        match (i64::try_from(whole), u64::try_from(whole)) {
+            (Ok(value), _) => visitor.visit_i64(value),
+            (_, Ok(value)) => visitor.visit_u64(value),
+            _ => visitor.visit_i128(whole),
+        }
+    }
+
+    /// A decimal is a float where no digit is lost.
+    fn float<'de, V: de::Visitor<'de>>(self, visitor: V) -> Result<V::Value, DecodeError> {
+        let exact = match &self.0 {
+            Value::Decimal(text) => number::exact_float(text),
+            _ => None,
+        };
+        match exact {
+            Some(value) => visitor.visit_f64(value),
+            None => self.natural(visitor),
+        }
+    }
+}
+
+macro_rules! by {
+    ($how:ident: $($method:ident)+) => {$(
+        fn $method<V: de::Visitor<'de>>(self, visitor: V) -> Result<V::Value, DecodeError> {
+            self.$how(visitor)
+        }
+    )+};
+}
+
+impl<'de> Deserializer<'de> for CellDecoder {
+    type Error = DecodeError;
+
+    /// What takes any type (`serde_json::Value`, for one) gets what JSON has no words for as text.
+    fn deserialize_any<V: de::Visitor<'de>>(self, visitor: V) -> Result<V::Value, DecodeError> {
+        match self.0 {
+            Value::Bytes(bytes) => visitor.visit_string(STANDARD.encode(bytes)),
+            Value::Float(value) if !value.is_finite() => visitor.visit_str(float_word(value)),
+            Value::Uuid(_) | Value::Date(_) | Value::Time(_) | Value::DateTime(_) | Value::Timestamp(_) => {
+                visitor.visit_string(self.0.iso().unwrap_or_default())
+            }
+            _ => self.natural(visitor),
+        }
+    }
+
+    by! { integer: deserialize_i8 deserialize_i16 deserialize_i32 deserialize_i64 deserialize_i128 deserialize_u8
+    deserialize_u16 deserialize_u32 deserialize_u64 deserialize_u128 }
+    by! { float: deserialize_f32 deserialize_f64 }
+    by! { natural: deserialize_char deserialize_str deserialize_string deserialize_bytes deserialize_byte_buf
+    deserialize_unit deserialize_map deserialize_identifier deserialize_ignored_any }
+
+    fn deserialize_unit_struct<V: de::Visitor<'de>>(
+        self,
+        _: &'static str,
+        visitor: V,
+    ) -> Result<V::Value, DecodeError> {
+        self.natural(visitor)
+    }
+
+    fn deserialize_tuple<V: de::Visitor<'de>>(self, _: usize, visitor: V) -> Result<V::Value, DecodeError> {
+        self.deserialize_seq(visitor)
+    }
+
+    fn deserialize_tuple_struct<V: de::Visitor<'de>>(
+        self,
+        _: &'static str,
+        _: usize,
+        visitor: V,
+    ) -> Result<V::Value, DecodeError> {
+        self.deserialize_seq(visitor)
+    }
+
+    fn deserialize_struct<V: de::Visitor<'de>>(
+        self,
+        _: &'static str,
+        _: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value, DecodeError> {
+        self.natural(visitor)
+    }
+
     /// SQLite and MySQL have 0 and 1 for booleans.
     fn deserialize_bool<V: de::Visitor<'de>>(self, visitor: V) -> Result<V::Value, DecodeError> {
         match self.0 {
             Value::Int(value @ (0 | 1)) => visitor.visit_bool(value == 1),
-            other => Self(other).deserialize_any(visitor),
+            Value::UInt(value @ (0 | 1)) => visitor.visit_bool(value == 1),
+            other => Self(other).natural(visitor),
         }
     }
 
@@ -249,7 +336,7 @@ impl<'de> Deserializer<'de> for CellDecoder {
     fn deserialize_seq<V: de::Visitor<'de>>(self, visitor: V) -> Result<V::Value, DecodeError> {
         match self.0 {
             Value::Bytes(bytes) => visitor.visit_seq(SeqDeserializer::new(bytes.into_iter())),
-            other => Self(other).deserialize_any(visitor),
+            other => Self(other).natural(visitor),
         }
     }
 
@@ -269,17 +356,13 @@ impl<'de> Deserializer<'de> for CellDecoder {
     ) -> Result<V::Value, DecodeError> {
         match self.0 {
             Value::Text(text) => visitor.visit_enum(text.into_deserializer()),
+            Value::Raw(raw) => visitor.visit_enum(raw.text.into_deserializer()),
             Value::Json(json) => json.deserialize_enum(name, variants, visitor).map_err(de::Error::custom),
             other => Err(de::Error::custom(format!(
                 "a value of type {} is no variant of {name}",
                 other.type_name()
             ))),
         }
-    }
-
-    forward_to_deserialize_any! {
-        i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf unit unit_struct
-        tuple tuple_struct map struct identifier ignored_any
     }
 }
 
@@ -292,97 +375,4 @@ impl IntoDeserializer<'_, DecodeError> for CellDecoder {
 }
 
 #[cfg(test)]
-mod tests {
-    use serde::Deserialize;
-
-    use crate::{Column, Rows, Value};
-
-    fn rows(names: &[&str], cells: impl IntoIterator<Item = Value>) -> Rows {
-        let columns = names.iter().map(|name| Column { name: (*name).into(), db_type: None });
-        let mut rows = Rows::new(columns.collect());
-        cells.into_iter().for_each(|cell| rows.push_cell(cell));
-        rows
-    }
-
-    #[derive(Debug, Deserialize, PartialEq)]
-    #[serde(rename_all = "lowercase")]
-    enum Colour {
-        Red,
-    }
-
-    #[derive(Debug, Deserialize, PartialEq)]
-    struct Everything {
-        flag: bool,
-        small: u8,
-        big: u64,
-        real: f64,
-        whole_real: f32,
-        text: String,
-        bytes: Vec<u8>,
-        none: Option<i64>,
-        colour: Colour,
-    }
-
-    #[test]
-    fn a_struct_is_read_by_column_name_in_any_order() {
-        let names =
-            ["colour", "none", "bytes", "text", "whole_real", "real", "big", "small", "flag", "extra"];
-        let cells: [Value; 10] = [
-            "red".into(),
-            Value::Null,
-            vec![1, 2].into(),
-            "t".into(),
-            2.into(),
-            0.5.into(),
-            i64::MAX.into(),
-            255.into(),
-            1.into(),
-            "ignored".into(),
-        ];
-        let typed = rows(&names, cells).into_typed::<Everything>().unwrap();
-        assert_eq!(typed[0].big, i64::MAX.unsigned_abs());
-        assert_eq!((typed[0].flag, typed[0].small, typed[0].none), (true, 255, None));
-        assert_eq!((&typed[0].bytes[..], &typed[0].colour), (&[1, 2][..], &Colour::Red));
-    }
-
-    #[test]
-    fn tuples_go_by_position_and_a_single_column_is_a_value() {
-        let pairs = rows(&["a", "b"], [1.into(), "x".into(), 2.into(), Value::Null]);
-        assert_eq!(pairs.into_typed::<(i64, Option<String>)>().unwrap(), [(1, Some("x".into())), (2, None)]);
-        assert_eq!(rows(&["a"], [1.into(), 2.into()]).into_typed::<u32>().unwrap(), [1, 2]);
-        assert_eq!(rows(&["a"], [Value::Null]).into_typed::<Option<String>>().unwrap(), [None]);
-        let error = rows(&["a", "b"], [1.into(), 2.into()]).into_typed::<i64>().unwrap_err();
-        assert!(error.to_string().contains("one column"), "{error}");
-    }
-
-    #[test]
-    fn a_wrong_type_names_row_and_column() {
-        #[derive(Debug, Deserialize)]
-        struct One {
-            #[allow(dead_code, reason = "read by serde alone")]
-            id: u8,
-        }
-        let error = rows(&["id"], [1.into(), 300.into()]).into_typed::<One>().unwrap_err();
-        assert_eq!((error.row(), error.column()), (1, Some("id")));
-        let error = rows(&["id"], [Value::Null]).into_typed::<One>().unwrap_err();
-        assert_eq!(error.column(), Some("id"));
-        let error = rows(&["other"], [1.into()]).into_typed::<One>().unwrap_err();
-        assert!(error.to_string().contains("missing field `id`"), "{error}");
-    }
-
-    #[test]
-    fn unread_columns_do_not_shift_the_next_row() {
-        let unread = rows(&["a", "b"], [1.into(), 2.into(), 3.into(), 4.into()]);
-        assert_eq!(unread.into_typed::<()>().unwrap().len(), 2);
-    }
-
-    #[test]
-    fn the_envelope_has_the_same_fields_for_every_reply() {
-        let json = serde_json::to_value(rows(&["a"], [1.into()])).unwrap();
-        assert_eq!(
-            json,
-            serde_json::json!({"columns": [{"name": "a", "db_type": null}], "rows": [["1"]], "affected": 0,
-                "last_insert_id": null, "truncated": false})
-        );
-    }
-}
+mod tests;

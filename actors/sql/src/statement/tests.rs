@@ -1,5 +1,7 @@
 use super::*;
 
+mod properties;
+
 fn sqlite(text: &str) -> Statement {
     Statement::parse(text, Dialect::Sqlite).unwrap()
 }
@@ -175,4 +177,93 @@ fn what_has_no_end_is_refused() {
     }
     assert!(matches!(error("SELECT $a$ b", Dialect::Postgres), StatementError::Unterminated { .. }));
     assert_eq!(error("SELECT 1\0; DROP", Dialect::Sqlite).code(), "malformed_statement");
+}
+
+#[test]
+fn colons_in_brackets_are_bounds_in_a_slice_and_names_in_a_list() {
+    let parse = |text| Statement::parse(text, Dialect::Postgres).unwrap();
+    for (text, expected) in [
+        (
+            "SELECT a[1:n], a[:n], a[m:], a[b[1]:n], a[f(1):n]",
+            "SELECT a[1:n], a[:n], a[m:], a[b[1]:n], a[f(1):n]",
+        ),
+        ("SELECT ARRAY[:a, :b]", "SELECT ARRAY[$1, $2]"),
+        ("SELECT array [[:a], [:b, a[1:n]]]", "SELECT array [[$1], [$2, a[1:n]]]"),
+        ("SELECT a[1 + :n], a[(:n)], a[f(:n)]", "SELECT a[1 + $1], a[($1)], a[f($1)]"),
+        ("SELECT a[$1:$2], a[?]", "SELECT a[$1:$2], a[?]"),
+        ("SELECT a[?:?]", "SELECT a[$1:$2]"),
+        ("SELECT (a[1]), :n", "SELECT (a[1]), $1"),
+        ("SELECT f(a := :n, b => :m)", "SELECT f(a := $1, b => $2)"),
+        ("SELECT :n::int[], ?::text", "SELECT $1::int[], ?::text"),
+    ] {
+        assert_eq!(parse(text).sql(), expected);
+    }
+    let mysql =
+        Statement::parse("SELECT @v := :a, @@sort_buffer_size, @`:b` := ':c'", Dialect::MySql).unwrap();
+    assert_eq!(mysql.sql(), "SELECT @v := ?, @@sort_buffer_size, @`:b` := ':c'");
+}
+
+#[test]
+fn operators_with_question_marks_are_kept_beside_names_numbers_and_doubled() {
+    let parse = |text| Statement::parse(text, Dialect::Postgres).unwrap();
+    for (text, expected) in [
+        ("SELECT j ?& :k, j ?| :k, j ? :k, j @? :k", "SELECT j ?& $1, j ?| $1, j ? $1, j @? $1"),
+        ("SELECT a ?|| b, a ?-| b, a ?# b, $1", "SELECT a ?|| b, a ?-| b, a ?# b, $1"),
+        ("SELECT j ??| ?, j ??& ?, j ?? ?", "SELECT j ?| $1, j ?& $2, j ? $3"),
+        ("SELECT ?||'a', ?&&b, j @? ?", "SELECT $1||'a', $2&&b, j @? $3"),
+    ] {
+        assert_eq!(parse(text).sql(), expected);
+    }
+}
+
+#[test]
+fn strings_go_on_and_comments_end_where_the_engine_says() {
+    let postgres = |text| Statement::parse(text, Dialect::Postgres).unwrap().sql().to_owned();
+    // an E-string goes on in the next line, backslashes included; a comment ends at a carriage return
+    assert_eq!(postgres("SELECT E'a' -- :c\n '\\':x', :y"), "SELECT E'a' -- :c\n '\\':x', $1");
+    assert_eq!(postgres("SELECT 'a\\', :y"), "SELECT 'a\\', $1");
+    assert_eq!(postgres("SELECT -- :a\r:b"), "SELECT -- :a\r$1");
+    assert_eq!(postgres("SELECT a$b$, $x$ :a $y$ $x$, :c"), "SELECT a$b$, $x$ :a $y$ $x$, $1");
+    assert_eq!(sqlite("SELECT -- :a\r:b\n:c").placeholders(), 1);
+    let mysql = Statement::parse("SELECT 1 --:a\n, :b # :c\n -- :d\n", Dialect::MySql).unwrap();
+    assert_eq!(mysql.placeholders(), 2);
+    // neither engine nests comments but PostgreSQL
+    assert_eq!(sqlite("SELECT 1 /* /* */ , :a").placeholders(), 1);
+}
+
+#[test]
+fn nothing_hides_behind_white_space_comments_or_a_nul() {
+    for (text, dialect) in [
+        ("\u{b}COMMIT", Dialect::Postgres),
+        ("\u{b}COMMIT", Dialect::MySql),
+        ("-- a\rCOMMIT /*\n*/", Dialect::Postgres),
+    ] {
+        assert_eq!(error(text, dialect).code(), "refused_statement", "{text:?}");
+    }
+    for text in ["SELECT 1 /*! , 2 */", "SELECT 1 /*M! , 2 */", "/*M!100100 COMMIT */"] {
+        assert_eq!(error(text, Dialect::MySql).code(), "malformed_statement", "{text:?}");
+    }
+    for dialect in [Dialect::Sqlite, Dialect::Postgres, Dialect::MySql] {
+        assert_eq!(error("DELETE FROM t /*\0*/ WHERE id = 1", dialect).code(), "malformed_statement");
+        assert_eq!(error("SELECT 'a\0'", dialect).code(), "malformed_statement");
+    }
+    let two = "CREATE TRIGGER t AFTER INSERT ON a EXECUTE FUNCTION f(); DROP TABLE a; END";
+    assert!(matches!(error(two, Dialect::Postgres), StatementError::Multiple { .. }));
+    assert!(matches!(error(two, Dialect::MySql), StatementError::Multiple { .. }));
+}
+
+#[test]
+fn an_error_names_a_few_of_many_parameters() {
+    let error = error("SELECT $65535", Dialect::Postgres).to_string();
+    assert!(error.contains("$1, $2") && error.ends_with("and 65514 more") && error.len() < 200, "{error}");
+}
+
+#[test]
+fn a_placeholder_never_grows_together_with_its_neighbours() {
+    let parse = |text, dialect| Statement::parse(text, dialect).unwrap().sql().to_owned();
+    assert_eq!(parse("SELECT a LIMIT:n", Dialect::Postgres), "SELECT a LIMIT $1");
+    assert_eq!(parse("SELECT ?1", Dialect::Postgres), "SELECT $1 1");
+    assert_eq!(parse("SELECT ?AND?", Dialect::Postgres), "SELECT $1 AND $2");
+    assert_eq!(parse("SELECT a LIMIT:n", Dialect::Sqlite), "SELECT a LIMIT?1");
+    assert_eq!(parse("SELECT a LIMIT:n", Dialect::MySql), "SELECT a LIMIT?");
 }

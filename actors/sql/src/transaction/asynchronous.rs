@@ -85,9 +85,12 @@ impl<'a> AsyncTx<'a> {
     /// Runs a statement with its limits.
     ///
     /// # Errors
-    /// What the statement failed with.
+    /// What the statement failed with; also when it hit another number of rows than it expects. What it did
+    /// then lasts only if the closure handles the error and commits.
     pub async fn run(&mut self, request: &Request) -> Result<Written, TxError> {
-        Ok(self.engine.run(request).await?)
+        let written = self.engine.run(request).await?;
+        request.check_rows(&written)?;
+        Ok(written)
     }
 
     /// Reads rows, with everything that this transaction wrote before.

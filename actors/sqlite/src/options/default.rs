@@ -41,3 +41,7 @@ pub(super) fn transaction_idle() -> Duration {
 pub(super) fn read_window() -> Duration {
     Duration::from_millis(1)
 }
+
+pub(super) fn stream_idle() -> Duration {
+    Duration::from_secs(30)
+}

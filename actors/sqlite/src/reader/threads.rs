@@ -1,21 +1,28 @@
 //! The threads that serve long reads. Each drains its share of the queue inside one read transaction; in WAL
-//! mode the writer never waits for them, nor they for it.
+//! mode the writer never waits for them, nor they for it. What may last as long as its caller likes (streams,
+//! read-only transactions) has threads of its own, so that no read stands behind it.
 
 use std::sync::Arc;
 
-use backstop_core::{clock, error::Failure};
-use backstop_sql::{Request, Rows, Statement};
+use backstop_core::{
+    clock,
+    error::{Executed, Failure},
+};
+use backstop_sql::{Request, Rows, Statement, memo::Memo};
 use rusqlite::Connection;
 
 use crate::{
     connection::{self, Role},
     error::{self, During},
-    job::{Job, Reply, Ticket, Work},
+    job::{self, Job, Reply, Ticket, Work},
     lock,
     run::{self, Limits},
+    session,
     shared::Core,
+    stream,
     unwind::caught,
     watch::Watch,
+    writer::Bench,
 };
 
 /// A thread takes more than one read at a time only when so many wait for each thread; otherwise a read
@@ -25,9 +32,21 @@ const SHARE_MAX: usize = 16;
 
 /// Serves reads until the queue is closed.
 pub(crate) fn run(core: &Arc<Core>) {
-    let mut reader = Reader { core, connection: None, watch: Arc::default() };
+    serve(core, |batch| core.reads.drain(share(core), batch));
+}
+
+/// Serves streams and read-only transactions, one at a time, until the queue is closed.
+pub(crate) fn run_long(core: &Arc<Core>) {
+    serve(core, |batch| core.long_reads.drain(1, batch));
+}
+
+fn serve(core: &Arc<Core>, drain: impl Fn(&mut Vec<Job>) -> bool) {
+    // nothing that runs here writes
+    job::nothing_is_durable();
+    let memo = Memo::new(core.options.statement_cache);
+    let mut reader = Reader { core, connection: None, watch: Arc::default(), memo };
     let mut batch = Vec::new();
-    while core.reads.drain(share(core), &mut batch) {
+    while drain(&mut batch) {
         if caught(|| reader.serve(&mut batch)).is_none() {
             batch.clear();
             reader.connection = None;
@@ -44,6 +63,8 @@ struct Reader<'a> {
     core: &'a Arc<Core>,
     connection: Option<(u64, Connection)>,
     watch: Arc<Watch>,
+    /// Statements of closures.
+    memo: Memo<Arc<Statement>>,
 }
 
 impl Reader<'_> {
@@ -56,6 +77,11 @@ impl Reader<'_> {
             return;
         }
         let Some((_, connection)) = &self.connection else { return };
+        if batch.len() == 1
+            && let Some(job) = batch.pop_if(|job| !matches!(job.work, Work::Read(..)))
+        {
+            return serve_long(self.core, connection, &self.watch, &mut self.memo, job);
+        }
         // one snapshot for all of them: it is taken after each of them was asked for
         let shared = batch.len() > 1 && connection.execute_batch("BEGIN").is_ok();
         for job in batch.drain(..) {
@@ -113,4 +139,37 @@ impl Reader<'_> {
         self.connection = Some((epoch, connection));
         Ok(())
     }
+}
+
+/// Serves a stream or a transaction that writes nothing.
+fn serve_long(
+    core: &Core,
+    connection: &Connection,
+    watch: &Watch,
+    memo: &mut Memo<Arc<Statement>>,
+    job: Job,
+) {
+    if job.ticket.is_over(clock::now()) {
+        return job.answer(Err(error::expired()));
+    }
+    if !job.ticket.start() {
+        return;
+    }
+    let wait =
+        core.options.busy_timeout.min(job.work.options().lock_timeout.unwrap_or(core.options.busy_timeout));
+    lock::wait_until((clock::now() + wait).min(job.ticket.deadline().instant()));
+    core.stats.thread_read();
+    if matches!(job.work, Work::Stream(..)) {
+        return stream::serve(connection, watch, &core.options, core.options.stream_idle, job);
+    }
+    let result = match connection.execute_batch("BEGIN") {
+        Ok(()) => {
+            let bench = Bench { connection, watch, options: &core.options, read_only: true };
+            session::serve(&bench, memo, &job.work, &job.ticket)
+        }
+        Err(error) => Err(error::failure(error, During::Statement)),
+    };
+    // nothing was written, so its end cannot fail in a way that matters
+    let _ = connection.execute_batch("COMMIT");
+    job.answer(result.map_err(|failure| failure.executed_is(Executed::No)));
 }

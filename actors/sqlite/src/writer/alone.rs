@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use backstop_core::{
-    clock::{self, Instant},
-    error::{Executed, Failure, FailureKind},
+    clock,
+    error::{Executed, Failure},
 };
-use backstop_sql::{Dialect, Request, Statement, Tx, TxEngine, Verb, Written, memo::Memo, message::TxBody};
+use backstop_sql::{Request, Statement, Verb, Written, memo::Memo};
 
 use super::{
     Writer,
@@ -18,7 +18,7 @@ use crate::{
     job::{Job, Reply, Ticket, Work},
     lock,
     run::{self, Limits},
-    unwind::caught,
+    session, stream,
 };
 
 impl Writer<'_> {
@@ -40,6 +40,7 @@ impl Writer<'_> {
                 let result = self.maintain(statement, request, &job.ticket);
                 job.answer(result.map(Reply::Written));
             }
+            Work::Stream(..) => self.stream_alone(job),
             _ => self.transact(job),
         }
     }
@@ -56,6 +57,13 @@ impl Writer<'_> {
         let limits = Limits::of(request, bench.options);
         let rows = run::read(bench.connection, statement, request, limits, &mut None);
         rows.map_err(|fault| verdict(fault.into_failure(During::Statement), ticket))
+    }
+
+    /// Streams from a database in memory; everybody else waits meanwhile, so its reader has less time.
+    fn stream_alone(&self, job: Job) {
+        let Some(bench) = self.bench().filter(|_| job.ticket.start()) else { return };
+        let idle = bench.options.stream_idle.min(bench.options.transaction_idle);
+        stream::serve(bench.connection, bench.watch, bench.options, idle, job);
     }
 
     /// Runs VACUUM or PRAGMA outside any transaction.
@@ -89,11 +97,13 @@ impl Writer<'_> {
         if !job.ticket.start() {
             return self.roll_back();
         }
-        let result = match &job.work {
-            Work::Body(body) => self.body(&**body, &job.ticket),
-            Work::Insert(chunks, mode) => self.insert(chunks, *mode, &job.ticket),
-            _ => Err(error::lost()),
+        let mut memo = std::mem::replace(&mut self.memo, Memo::new(2));
+        let read_only = job.work.options().read_only;
+        let result = match self.bench() {
+            Some(bench) => session::serve(&Bench { read_only, ..bench }, &mut memo, &job.work, &job.ticket),
+            None => Err(error::lost()),
         };
+        self.memo = memo;
         let result = match result {
             Ok(reply) => match self.commit() {
                 Ok(()) => {
@@ -109,87 +119,4 @@ impl Writer<'_> {
         };
         job.answer(result);
     }
-
-    fn insert(
-        &self,
-        chunks: &[(Arc<Statement>, backstop_sql::message::Chunk)],
-        mode: backstop_sql::message::Chunks,
-        ticket: &Arc<Ticket>,
-    ) -> Result<Reply, Failure> {
-        let Some(bench) = self.bench() else { return Err(error::lost()) };
-        bench.insert(chunks, mode, ticket).map(Reply::Inserted).map_err(|failure| verdict(failure, ticket))
-    }
-
-    /// Runs a closure; `Ok` means that its transaction may be committed.
-    fn body(&mut self, body: &dyn TxBody, ticket: &Arc<Ticket>) -> Result<Reply, Failure> {
-        let mut memo = std::mem::replace(&mut self.memo, Memo::new(2));
-        let Some(bench) = self.bench() else { return Err(error::lost()) };
-        let mut session = Session { bench, memo: &mut memo, ticket, last: clock::now() };
-        let outcome = caught(|| body.run(&mut Tx::new(&mut session)));
-        let ended = session.check();
-        self.memo = memo;
-        match outcome {
-            None => Err(Failure::new(FailureKind::CallerPanicked, "the transaction's closure panicked")),
-            Some(Err(error)) => Err(error.into_failure()),
-            Some(Ok(reply)) => match ended {
-                Ok(()) => Ok(Reply::Any(reply)),
-                Err(failure) => {
-                    // nobody gets the closure's reply, and it is the user's code that drops it
-                    caught(|| drop(reply));
-                    Err(failure)
-                }
-            },
-        }
-    }
-}
-
-/// A closure's transaction.
-struct Session<'a> {
-    bench: Bench<'a>,
-    memo: &'a mut Memo<Arc<Statement>>,
-    ticket: &'a Arc<Ticket>,
-    /// When the last statement ended.
-    last: Instant,
-}
-
-impl Session<'_> {
-    /// Refuses to go on when the transaction is gone, idle for too long, or wanted by nobody.
-    fn check(&self) -> Result<(), Failure> {
-        if self.bench.connection.is_autocommit() {
-            return Err(gave_way("an earlier statement ended the transaction"));
-        }
-        let now = clock::now();
-        if self.ticket.is_over(now) {
-            let failure = Failure::new(FailureKind::Timeout, "").executed_is(Executed::No);
-            return Err(verdict(failure, self.ticket));
-        }
-        if now.saturating_duration_since(self.last) > self.bench.options.transaction_idle {
-            return Err(gave_way("the transaction was idle for too long").transient(false));
-        }
-        Ok(())
-    }
-}
-
-impl TxEngine for Session<'_> {
-    fn run(&mut self, request: &Request) -> Result<Written, Failure> {
-        self.check()?;
-        let parse = |text: &str| Statement::parse(text, Dialect::Sqlite).map(Arc::new);
-        let statement = self.memo.get_or_make(&request.sql, parse)?;
-        if super::stands_alone(&statement) {
-            let what = "VACUUM and PRAGMA".to_owned();
-            return Err(backstop_sql::StatementError::Refused {
-                what,
-                why: "they have no place in a transaction",
-            }
-            .into());
-        }
-        let _watching = self.bench.watch.job(self.ticket);
-        let result = self.bench.undoable(&statement, request);
-        self.last = clock::now();
-        result.map_err(|failure| verdict(failure, self.ticket))
-    }
-}
-
-fn gave_way(why: &'static str) -> Failure {
-    Failure::new(FailureKind::Aborted, why).executed_is(Executed::No)
 }

@@ -223,10 +223,6 @@ impl Writer<'_> {
     /// Runs a single statement without a transaction around it; gives the job back where it needs one.
     fn autocommit(&mut self, job: Job) -> Option<Job> {
         let Work::One(statement, request) = &job.work else { return Some(job) };
-        if request.affected_max.is_some() {
-            // it is undone where it touches more, so it needs a transaction
-            return Some(job);
-        }
         let Some(bench) = self.bench() else {
             job.answer(Err(error::lost()));
             return None;

@@ -21,18 +21,20 @@ use crate::{
     watch::Watch,
 };
 
-/// What a member needs of the writer.
-pub(super) struct Bench<'a> {
-    pub(super) connection: &'a Connection,
-    pub(super) watch: &'a Watch,
-    pub(super) options: &'a SqliteOptions,
+/// What a member needs of the thread that runs it.
+pub(crate) struct Bench<'a> {
+    pub(crate) connection: &'a Connection,
+    pub(crate) watch: &'a Watch,
+    pub(crate) options: &'a SqliteOptions,
+    /// Whether statements that write are refused.
+    pub(crate) read_only: bool,
 }
 
 impl Writer<'_> {
     /// Lends the open connection; `None` when it is closed.
     pub(super) fn bench(&self) -> Option<Bench<'_>> {
         let connection = self.connection.as_ref()?;
-        Some(Bench { connection, watch: &self.watch, options: &self.core.options })
+        Some(Bench { connection, watch: &self.watch, options: &self.core.options, read_only: false })
     }
 }
 
@@ -42,25 +44,28 @@ impl Bench<'_> {
         let result = match work {
             Work::One(statement, request) => {
                 let _watching = self.watch.job(ticket);
-                self.undoable(statement, request).map(Reply::Written)
+                self.one(statement, request, During::Statement).map(Reply::Written)
             }
-            Work::List(statements, requests) => {
+            Work::List(statements, requests, _) => {
                 self.undone_together(|| self.list(statements, requests, ticket)).map(Reply::List)
             }
             Work::Insert(chunks, Chunks::Together) if chunks.len() > 1 => {
                 self.undone_together(|| self.insert(chunks, Chunks::Together, ticket)).map(Reply::Inserted)
             }
             Work::Insert(chunks, mode) => self.insert(chunks, *mode, ticket).map(Reply::Inserted),
-            Work::Body(_) | Work::Read(..) | Work::Open | Work::Close => {
-                Err(Failure::new(FailureKind::Server, "the work has no place in a group")
-                    .executed_is(Executed::No))
-            }
+            Work::Body(..)
+            | Work::Held(..)
+            | Work::Read(..)
+            | Work::Stream(..)
+            | Work::Open
+            | Work::Close => Err(Failure::new(FailureKind::Server, "the work has no place in a group")
+                .executed_is(Executed::No)),
         };
         result.map_err(|failure| verdict(failure, ticket))
     }
 
     /// Runs one statement; an error undoes it alone.
-    pub(super) fn one(
+    pub(crate) fn one(
         &self,
         statement: &Statement,
         request: &Request,
@@ -72,21 +77,9 @@ impl Bench<'_> {
         #[cfg(test)]
         self.options.planted.pass(statement.sql());
         let before = self.connection.total_changes();
-        let limits = Limits::of(request, self.options);
+        let limits = Limits::of(request, self.options).read_only(self.read_only);
         run::write(self.connection, self.watch, statement, request, limits)
             .map_err(|fault| self.judged(fault, before, during))
-    }
-
-    /// Runs one statement inside a transaction; one that touches more rows than it may is undone.
-    pub(super) fn undoable(&self, statement: &Statement, request: &Request) -> Result<Written, Failure> {
-        let run = || self.one(statement, request, During::Statement);
-        if request.affected_max.is_none() {
-            return run();
-        }
-        self.undone_together(|| {
-            let written = run()?;
-            request.check_affected(written.affected).map(|()| written)
-        })
     }
 
     /// Under ON CONFLICT FAIL the rows before the failed one stay; the counter of changes tells.
@@ -120,7 +113,8 @@ impl Bench<'_> {
         result.map_err(|failure| failure.executed_is(Executed::No))
     }
 
-    fn list(
+    /// Runs statements in order; the first error ends the list.
+    pub(crate) fn list(
         &self,
         statements: &[Arc<Statement>],
         requests: &[Request],
@@ -129,14 +123,15 @@ impl Bench<'_> {
         let mut replies = Vec::with_capacity(statements.len());
         for (statement, request) in statements.iter().zip(requests) {
             let _watching = self.watch.job(ticket);
-            let result = self.undoable(statement, request);
+            let result = self.one(statement, request, During::Statement);
+            let result = result.and_then(|written| request.check_rows(&written).map(|()| written));
             replies.push(result.map_err(|failure| in_statement(failure, replies.len()))?);
         }
         Ok(replies)
     }
 
     /// Inserts chunks; the caller's transaction decides what commits together.
-    pub(super) fn insert(
+    pub(crate) fn insert(
         &self,
         chunks: &[(Arc<Statement>, Chunk)],
         mode: Chunks,

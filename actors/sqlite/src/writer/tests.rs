@@ -9,7 +9,7 @@ use backstop_core::{
     error::{Executed, Failure, FailureKind},
     message::Message,
 };
-use backstop_sql::{Execute, QueryAs, Request, Transact, Transaction, Tx};
+use backstop_sql::{AsyncTx, Execute, QueryAs, Request, Transact, TransactAsync, Transaction, Tx};
 use futures_util::future::join_all;
 use tempfile::TempDir;
 
@@ -132,6 +132,26 @@ fn a_panic_inside_a_list_leaves_nothing_of_it() {
         let expected = if next.is_ok() { vec![0, 3] } else { vec![0] };
         assert!(next.map_or_else(|failure| failure.executed() == Executed::No, |_| true));
         assert_eq!(values(&backend).await, expected);
+    });
+}
+
+#[test]
+fn a_panic_under_an_awaiting_closure_is_told_as_one_and_unknown_only_at_the_commit() {
+    with_table(async |shared, backend| {
+        let closure = || {
+            TransactAsync::new(async |tx: &mut AsyncTx<'_>| {
+                tx.execute(FIRST, ()).await?;
+                tx.execute(SECOND, ()).await.map(drop)
+            })
+        };
+        shared.core.options.planted.arm(&[SECOND]);
+        assert_eq!(fate(ask(&backend, closure()).await), (FailureKind::Panicked, Executed::No));
+        assert_eq!(values(&backend).await, [0]);
+        shared.core.options.planted.arm(&[SECOND, "COMMIT"]);
+        assert_eq!(fate(ask(&backend, closure()).await), (FailureKind::Panicked, Executed::Unknown));
+        // nobody was told `no`, and here it was done
+        assert_eq!(values(&backend).await, [0, 1, 2]);
+        ask(&backend, Execute::new(THIRD)).await.unwrap();
     });
 }
 

@@ -21,7 +21,9 @@ impl Writer<'_> {
     /// While another process holds the lock, each job waits as long as its deadline and the busy timeout
     /// allow, and jobs that arrive meanwhile are looked at too.
     pub(super) fn begin(&mut self, jobs: &mut Vec<Job>) -> bool {
-        let give_up = clock::now() + self.core.options.busy_timeout;
+        let asked = jobs.iter().filter_map(|job| job.work.options().lock_timeout).min();
+        let longest = self.core.options.busy_timeout;
+        let give_up = clock::now() + asked.map_or(longest, |asked| asked.min(longest));
         loop {
             let Some(connection) = &self.connection else { return false };
             lock::wait_until((clock::now() + SLICE).min(give_up));

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests are tests too")]
 
+mod awaiting;
 mod batches;
 mod child;
 mod closures;
@@ -17,7 +18,10 @@ mod log;
 mod options;
 mod panics;
 mod reads;
+mod streams;
 mod support;
+mod tx_options;
+mod values;
 mod windows;
 mod wire;
 mod writes;

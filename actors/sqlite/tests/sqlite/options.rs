@@ -20,6 +20,8 @@ fn each_absurd_setting_is_named() {
         (good().inline_steps(1), "inline_steps"),
         (good().busy_timeout(Duration::from_secs(3_600)), "busy_timeout"),
         (good().transaction_idle(Duration::ZERO), "transaction_idle"),
+        (good().stream_idle(Duration::ZERO), "stream_idle"),
+        (good().stream_idle(Duration::from_secs(4_000)), "stream_idle"),
     ];
     for (options, setting) in cases {
         assert_eq!(options.share().unwrap_err().setting(), setting);

@@ -119,6 +119,20 @@ impl Db {
         ask(&self.lane, &message, timeout).await
     }
 
+    /// Asks as one who waits for the word beyond the deadline: how soon it comes is another test's matter.
+    pub(crate) async fn ask_patiently<M: Message>(
+        &self,
+        timeout: Duration,
+        message: M,
+    ) -> Result<M::Reply, End>
+    where
+        Sqlite: Serve<M>,
+    {
+        let call = CallContext::new(OpId::next(), Deadline::after(timeout));
+        let result = tokio::time::timeout(LONG, self.lane.serve(&message, &call)).await;
+        result.unwrap_or_else(|_| panic!("no word after {LONG:?}")).map_err(End::Failed)
+    }
+
     /// Runs a statement that must work.
     pub(crate) async fn run(&self, sql: &'static str) {
         self.ask(Execute::new(sql)).await.unwrap_or_else(|end| panic!("{sql}: {end:?}"));

@@ -58,11 +58,37 @@ fn what_cannot_be_read_is_named() {
         ("query", json!({"sql": "SELECT ?", "params": [{"a": 1}]}), "parameter $1"),
         ("query", json!({"sql": "SELECT ?", "params": 1}), "array or an object"),
         ("execute", json!({"sql": "SELECT 1", "idempotent": "yes"}), "`idempotent`"),
-        ("batch_insert", json!({"table": "t", "columns": ["v"], "rows": [[[1]]]}), "row 0"),
+        ("batch_insert", json!({"table": "t", "columns": ["v"], "rows": [[{"a": 1}]]}), "row 0"),
     ] {
         let error = Sqlite::decode(name, arguments).unwrap_err().to_string();
         assert!(error.contains(expected), "{error}");
     }
     let error = Sqlite::atomic(vec![("batch_insert".into(), json!({}))]).unwrap_err().to_string();
     assert!(error.contains("operation 0"), "{error}");
+}
+
+#[test]
+fn a_list_takes_options_row_counts_and_tagged_parameters() {
+    lane(async {
+        let db = Db::with_table().await;
+        let insert = json!({
+            "sql": "INSERT INTO t(v) VALUES (:day), (:id)",
+            "params": {
+                "day": {"type": "date", "value": "2026-01-31"},
+                "id": {"type": "uuid", "value": "67E55044-10B1-426F-9247-BB680E5FE0C8"}
+            },
+            "expect_rows": 2
+        });
+        let read = json!({"sql": "SELECT v FROM t ORDER BY id"});
+        let replies = ask(&db, "transaction", json!({"statements": [insert, read]})).await.unwrap();
+        assert_eq!(replies[1]["rows"], json!([["2026-01-31"], ["67e55044-10b1-426f-9247-bb680e5fe0c8"]]));
+        let all = json!({"sql": "DELETE FROM t", "expect_rows": 1});
+        let failure = ask(&db, "execute", all.clone()).await.unwrap_err().failure();
+        assert_eq!(failure.code(), Some("wrong_row_count"));
+        let read_only =
+            json!({"statements": [all], "options": {"read_only": true, "isolation": "serializable"}});
+        let failure = ask(&db, "transaction", read_only).await.unwrap_err().failure();
+        assert_eq!(failure.code(), Some("read_only_transaction"));
+        assert_eq!(db.count("t").await, 2);
+    });
 }
