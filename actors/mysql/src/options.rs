@@ -1,0 +1,290 @@
+//! The recipe of a MySQL backend, and what is refused in it.
+
+mod address;
+mod check;
+mod default;
+mod secret;
+
+use std::{path::PathBuf, sync::Arc, time::Duration};
+
+use backstop_core::{backend::Connect, error::ConfigError, policy::duration};
+use serde::Deserialize;
+
+use self::secret::Secret;
+use crate::{MySql, MySqlShared};
+
+/// How to serve one MySQL or MariaDB database.
+///
+/// ```
+/// use std::time::Duration;
+/// use backstop_mysql::MySqlOptions;
+///
+/// let options = MySqlOptions::host("127.0.0.1")
+///     .user("app")
+///     .password("secret")
+///     .database("shop")
+///     .connect_timeout(Duration::from_secs(2));
+/// assert!(!format!("{options:?}").contains("secret"));
+/// ```
+///
+/// As data, each setting has the name of its setter and its default; `url` or `host` is required, unknown names are
+/// refused, and durations are text:
+///
+/// ```
+/// use backstop_mysql::MySqlOptions;
+///
+/// let settings = r#"{"url": "mysql://app:secret@127.0.0.1/shop", "pool_size": 4, "idle_timeout": "5m"}"#;
+/// let options: MySqlOptions = serde_json::from_str(settings).unwrap();
+/// # drop(options);
+/// ```
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct MySqlOptions {
+    pub(crate) url: Option<Secret>,
+    pub(crate) host: Option<String>,
+    pub(crate) port: Option<u16>,
+    pub(crate) user: Option<String>,
+    pub(crate) password: Option<Secret>,
+    pub(crate) database: Option<String>,
+    #[serde(default)]
+    pub(crate) tls: Tls,
+    pub(crate) tls_ca: Option<PathBuf>,
+    #[serde(default)]
+    pub(crate) allow_plain_text: bool,
+    #[serde(default = "default::pool_size")]
+    pub(crate) pool_size: usize,
+    #[serde(default = "default::max_overflow")]
+    pub(crate) max_overflow: usize,
+    #[serde(default = "default::acquire_timeout", with = "duration")]
+    pub(crate) acquire_timeout: Duration,
+    #[serde(default = "default::connect_timeout", with = "duration")]
+    pub(crate) connect_timeout: Duration,
+    #[serde(default = "default::verify_after", with = "duration")]
+    pub(crate) verify_after: Duration,
+    #[serde(default = "default::max_lifetime", with = "duration")]
+    pub(crate) max_lifetime: Duration,
+    #[serde(default = "default::idle_timeout", with = "duration")]
+    pub(crate) idle_timeout: Duration,
+    #[serde(default = "default::keepalive", with = "duration")]
+    pub(crate) keepalive: Duration,
+    #[serde(default = "default::stream_idle", with = "duration")]
+    pub(crate) stream_idle: Duration,
+    #[serde(default = "default::statement_cache")]
+    pub(crate) statement_cache: usize,
+    #[serde(default = "default::rows_max")]
+    pub(crate) rows_max: usize,
+    #[serde(default = "default::bytes_max")]
+    pub(crate) bytes_max: usize,
+}
+
+/// Whether connections are encrypted; `"off"` or `"verified"` as data.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Tls {
+    /// Plain text; with a password only to this machine unless [`MySqlOptions::allow_plain_text`] says otherwise.
+    #[default]
+    Off,
+    /// TLS, with the certificate and its name checked; a server without TLS is refused.
+    Verified,
+}
+
+impl MySqlOptions {
+    /// Serves the database at an address such as `mysql://user:password@host:3306/database`; `mariadb://` is the
+    /// same. Parameters behind a `?` are refused: every setting has a name here.
+    pub fn url(url: impl Into<String>) -> Self {
+        Self { url: Some(Secret::new(url)), ..Self::empty() }
+    }
+
+    /// Serves a database of `host`, on port 3306 unless [`Self::port`] says otherwise.
+    pub fn host(host: impl Into<String>) -> Self {
+        Self { host: Some(host.into()), ..Self::empty() }
+    }
+
+    /// Sets the port; 3306 by default.
+    #[must_use]
+    pub fn port(mut self, port: u16) -> Self {
+        self.port = Some(port);
+        self
+    }
+
+    /// Sets the user.
+    #[must_use]
+    pub fn user(mut self, user: impl Into<String>) -> Self {
+        self.user = Some(user.into());
+        self
+    }
+
+    /// Sets the password; nothing shows it.
+    #[must_use]
+    pub fn password(mut self, password: impl Into<String>) -> Self {
+        self.password = Some(Secret::new(password));
+        self
+    }
+
+    /// Sets the database; none by default, and statements then name theirs.
+    #[must_use]
+    pub fn database(mut self, database: impl Into<String>) -> Self {
+        self.database = Some(database.into());
+        self
+    }
+
+    /// Sets whether connections are encrypted; [`Tls::Off`] by default.
+    #[must_use]
+    pub fn tls(mut self, tls: Tls) -> Self {
+        self.tls = tls;
+        self
+    }
+
+    /// Trusts the authorities of this PEM file alone, in place of the public ones; none by default.
+    #[must_use]
+    pub fn tls_ca(mut self, file: impl Into<PathBuf>) -> Self {
+        self.tls_ca = Some(file.into());
+        self
+    }
+
+    /// Lets a password travel in plain text to another machine; `false` by default.
+    #[must_use]
+    pub fn allow_plain_text(mut self, allow: bool) -> Self {
+        self.allow_plain_text = allow;
+        self
+    }
+
+    /// Sets how many connections are kept, over all lanes, 1 to 1,000; 10 by default.
+    #[must_use]
+    pub fn pool_size(mut self, connections: usize) -> Self {
+        self.pool_size = connections;
+        self
+    }
+
+    /// Sets how many more there may be while calls wait, up to 1,000; 5 by default.
+    #[must_use]
+    pub fn max_overflow(mut self, connections: usize) -> Self {
+        self.max_overflow = connections;
+        self
+    }
+
+    /// Sets how long a call waits for a connection, up to 60 s and never past its deadline; 30 s by default.
+    #[must_use]
+    pub fn acquire_timeout(mut self, timeout: Duration) -> Self {
+        self.acquire_timeout = timeout;
+        self
+    }
+
+    /// Sets how long opening a connection may take, up to 60 s; 5 s by default.
+    #[must_use]
+    pub fn connect_timeout(mut self, timeout: Duration) -> Self {
+        self.connect_timeout = timeout;
+        self
+    }
+
+    /// Sets how long a connection may be idle before it is checked with a ping when it is next used, up to 1 h; 1 s
+    /// by default. It is never longer than half of the server's `wait_timeout`.
+    #[must_use]
+    pub fn verify_after(mut self, idle: Duration) -> Self {
+        self.verify_after = idle;
+        self
+    }
+
+    /// Sets how long a connection lives, 1 s to 24 h, less a jitter of up to 10 %; 30 min by default.
+    #[must_use]
+    pub fn max_lifetime(mut self, lifetime: Duration) -> Self {
+        self.max_lifetime = lifetime;
+        self
+    }
+
+    /// Sets how long a connection may be idle before it is closed, 1 s to 24 h; 10 min by default. The last idle one
+    /// of a lane stays.
+    #[must_use]
+    pub fn idle_timeout(mut self, idle: Duration) -> Self {
+        self.idle_timeout = idle;
+        self
+    }
+
+    /// Sets after how long without traffic the system asks whether the other side is there, 1 s to 2 h; 30 s by
+    /// default.
+    #[must_use]
+    pub fn keepalive(mut self, idle: Duration) -> Self {
+        self.keepalive = idle;
+        self
+    }
+
+    /// Sets how long a stream may wait for its server or for its reader after the first chunk, 1 ms to 1 h; 30 s by
+    /// default.
+    #[must_use]
+    pub fn stream_idle(mut self, idle: Duration) -> Self {
+        self.stream_idle = idle;
+        self
+    }
+
+    /// Sets how many prepared statements a connection keeps, 1 to 10,000; 256 by default. The server's
+    /// `max_prepared_stmt_count` bounds them over all connections.
+    #[must_use]
+    pub fn statement_cache(mut self, statements: usize) -> Self {
+        self.statement_cache = statements;
+        self
+    }
+
+    /// Sets the most rows of a reply, 1 to 10,000,000; 10,000 by default. A stream has no such limit.
+    #[must_use]
+    pub fn rows_max(mut self, rows: usize) -> Self {
+        self.rows_max = rows;
+        self
+    }
+
+    /// Sets the most bytes of a reply, 1 KiB to 1 GB; 16 MiB by default.
+    #[must_use]
+    pub fn bytes_max(mut self, bytes: usize) -> Self {
+        self.bytes_max = bytes;
+        self
+    }
+
+    /// The most connections there may be.
+    pub(crate) fn cap(&self) -> usize {
+        self.pool_size + self.max_overflow
+    }
+
+    fn empty() -> Self {
+        Self {
+            url: None,
+            host: None,
+            port: None,
+            user: None,
+            password: None,
+            database: None,
+            tls: Tls::default(),
+            tls_ca: None,
+            allow_plain_text: false,
+            pool_size: default::pool_size(),
+            max_overflow: default::max_overflow(),
+            acquire_timeout: default::acquire_timeout(),
+            connect_timeout: default::connect_timeout(),
+            verify_after: default::verify_after(),
+            max_lifetime: default::max_lifetime(),
+            idle_timeout: default::idle_timeout(),
+            keepalive: default::keepalive(),
+            stream_idle: default::stream_idle(),
+            statement_cache: default::statement_cache(),
+            rows_max: default::rows_max(),
+            bytes_max: default::bytes_max(),
+        }
+    }
+}
+
+impl Connect for MySqlOptions {
+    type Shared = MySqlShared;
+    type Backend = MySql;
+
+    fn share(&self) -> Result<MySqlShared, ConfigError> {
+        check::settings(self)?;
+        let address = address::of(self)?;
+        Ok(MySqlShared::new(self.clone(), address))
+    }
+
+    async fn connect(&self, shared: &Arc<MySqlShared>) -> Result<MySql, ConfigError> {
+        Ok(MySql::new(shared))
+    }
+
+    fn lanes_max(&self) -> usize {
+        (self.cap() / 2).max(1)
+    }
+}

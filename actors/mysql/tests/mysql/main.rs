@@ -1,0 +1,19 @@
+//! The backend against a real MariaDB, on one lane and without the actors around it.
+#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
+
+mod closures;
+mod faults;
+mod gone;
+mod inserts;
+mod kill;
+mod locks;
+mod meddler;
+mod options;
+mod packets;
+mod pool;
+mod sessions;
+mod streams;
+mod support;
+mod transactions;
+mod types;
+mod wire;
