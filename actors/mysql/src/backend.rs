@@ -8,7 +8,10 @@ use backstop_core::{
     error::{Executed, Failure, FailureKind, Phase},
     snapshot::PoolSnapshot,
 };
-use backstop_sql::{Execute, Query, QueryAs, Request, Rows, Sql, StatementError, Written, memo::Memo};
+use backstop_sql::{
+    Execute, Query, QueryAs, Request, Rows, Sql, StatementError, Transaction, Written, crud::Shapes,
+    memo::Memo,
+};
 use mysql_async::prelude::Queryable as _;
 use serde::de::DeserializeOwned;
 
@@ -29,16 +32,25 @@ const TEXTS: usize = 4;
 pub struct MySql {
     pub(crate) pool: Arc<Pool>,
     statements: RefCell<Memo<Rc<Known>>>,
+    crud_shapes: Shapes,
 }
 
 impl MySql {
     pub(crate) fn new(shared: &MySqlShared) -> Self {
         let texts = shared.core.options.statement_cache.saturating_mul(TEXTS);
-        Self { pool: Pool::new(&shared.core), statements: RefCell::new(Memo::new(texts)) }
+        Self {
+            pool: Pool::new(&shared.core),
+            statements: RefCell::new(Memo::new(texts)),
+            crud_shapes: Shapes::default(),
+        }
     }
 
     pub(crate) fn options(&self) -> &MySqlOptions {
         &self.pool.core().options
+    }
+
+    pub(crate) fn crud_shapes(&self) -> &Shapes {
+        &self.crud_shapes
     }
 
     /// Checks a statement, or finds it checked.
@@ -115,6 +127,12 @@ fn unusable(kind: FailureKind, text: String) -> Failure {
 impl Serve<Execute> for MySql {
     async fn serve(&self, message: &Execute, call: &CallContext) -> Result<Written, Failure> {
         let request = message.request();
+        if request.rows_expected.is_some() {
+            // what may have to be undone is not committed by itself
+            let alone = Transaction::from_iter([Request::clone(request)]);
+            let lost = || Failure::unavailable("the transaction returned no reply");
+            return self.serve(&alone, call).await?.pop().ok_or_else(lost);
+        }
         let known = self.checked(request)?;
         let limits = Limits::of(request, self.options());
         let mut lease = self.pool.acquire(Some(Mode::ReadWrite), call).await?;

@@ -24,6 +24,7 @@
 //! - TLS takes the process's default provider of rustls where several are linked: install one first then.
 
 mod backend;
+mod crud;
 mod error;
 mod insert;
 mod known;

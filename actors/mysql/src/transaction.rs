@@ -76,7 +76,8 @@ impl Serve<Transaction> for MySql {
         let mut replies = Vec::with_capacity(statements.len());
         for (at, (known, request)) in statements.iter().zip(requests.iter()).enumerate() {
             let limits = Limits::of(request, self.options());
-            match run::write(&mut lease, known, request, limits, Purpose::WITHIN, call).await {
+            let written = run::write(&mut lease, known, request, limits, Purpose::WITHIN, call).await;
+            match written.and_then(|written| request.check_rows(&written).map(|()| written)) {
                 Ok(written) => replies.push(written),
                 Err(failure) => {
                     roll_back(&mut lease).await;

@@ -24,6 +24,7 @@ pub mod statement;
 pub mod tokenizer;
 pub mod transaction;
 pub mod value;
+pub mod wire;
 
 pub use self::{
     dialect::Dialect,

@@ -35,6 +35,8 @@ fn column(name: &str, json: Json) -> Result<Filter, StatementError> {
             }
             operators(name, object)
         }
+        // one list to compare with, or the values of several rows: nobody can tell
+        Json::Array(_) => Err(wrong("a list needs its operator; for any of its values send {\"in\": […]}")),
         value => Ok(Filter::eq(name, Value::from_json(value)?)),
     }
 }
