@@ -78,14 +78,14 @@
 //! | [`core`] | the contract (messages, backends, errors) and all policies; enough for a backend of your own |
 //! | [`supervisor`] | hosts backends as actors |
 //! | [`Repository`] | a table as a set of rows of one type |
-//! | `sql`, `sqlite`, `http` | the backends, one feature each |
+//! | `sql`, `sqlite`, `postgres`, `mysql`, `http` | the backends, one feature each |
 //! | `web` | inside actix-web |
 
 #[cfg(feature = "demo")]
 pub mod demo;
 mod observe;
 pub mod orchestrator;
-#[cfg(feature = "sqlite")]
+#[cfg(feature = "sql")]
 mod repository;
 pub mod runtime;
 #[cfg(feature = "web")]
@@ -101,9 +101,13 @@ pub use backstop_core::{
 #[cfg(feature = "http")]
 pub use backstop_http as http;
 pub use backstop_macros::database_operation;
-#[cfg(feature = "sqlite")]
+#[cfg(feature = "sql")]
 pub use backstop_macros::transactional;
-#[cfg(feature = "sqlite")]
+#[cfg(feature = "mysql")]
+pub use backstop_mysql as mysql;
+#[cfg(feature = "postgres")]
+pub use backstop_postgres as postgres;
+#[cfg(feature = "sql")]
 pub use backstop_sql as sql;
 #[cfg(feature = "sqlite")]
 pub use backstop_sqlite as sqlite;
@@ -112,7 +116,7 @@ pub use backstop_supervisor::{
     Ask, BackendRef, BackendSnapshot, BlockingError, DynBackend, Order, Placement, ShutdownReport, Strategy,
 };
 
-#[cfg(feature = "sqlite")]
+#[cfg(feature = "sql")]
 pub use self::repository::Repository;
 pub use self::{
     observe::observe,

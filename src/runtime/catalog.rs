@@ -19,6 +19,10 @@ use crate::orchestrator::near;
 pub const KINDS: &[&str] = &[
     #[cfg(feature = "sqlite")]
     "sqlite",
+    #[cfg(feature = "postgres")]
+    "postgres",
+    #[cfg(feature = "mysql")]
+    "mysql",
     #[cfg(feature = "http")]
     "http",
 ];
@@ -32,6 +36,10 @@ pub fn connector(kind: &str, settings: Value) -> Result<Connector, RuntimeError>
     match kind {
         #[cfg(feature = "sqlite")]
         "sqlite" => Ok(Connector::new(read::<backstop_sqlite::SqliteOptions>("sqlite", settings)?)),
+        #[cfg(feature = "postgres")]
+        "postgres" => Ok(Connector::new(read::<backstop_postgres::PostgresOptions>("postgres", settings)?)),
+        #[cfg(feature = "mysql")]
+        "mysql" => Ok(Connector::new(read::<backstop_mysql::MySqlOptions>("mysql", settings)?)),
         #[cfg(feature = "http")]
         "http" => Ok(Connector::new(read::<backstop_http::HttpOptions>("http", settings)?)),
         _ => {
@@ -46,7 +54,7 @@ pub fn connector(kind: &str, settings: Value) -> Result<Connector, RuntimeError>
     }
 }
 
-#[cfg(any(feature = "sqlite", feature = "http"))]
+#[cfg(any(feature = "sqlite", feature = "postgres", feature = "mysql", feature = "http"))]
 fn read<T: serde::de::DeserializeOwned>(kind: &'static str, settings: Value) -> Result<T, RuntimeError> {
     serde_json::from_value(settings).map_err(|error| {
         let error = backstop_core::error::ConfigError::new("settings", error.to_string());

@@ -35,6 +35,24 @@ fn unknown_kinds_and_keys_are_named() {
     assert!(catalog::connector("sqlite", json!({})).unwrap_err().to_string().contains("path"));
 }
 
+#[cfg(feature = "postgres")]
+#[test]
+fn settings_of_postgres_are_read_and_wrong_ones_are_named() {
+    let settings = json!({"url": "postgres://app@localhost/app", "pool_size": 4});
+    assert_eq!(catalog::connector("postgres", settings).unwrap().kind(), "postgres");
+    let error = catalog::connector("postgres", json!({"pool_sizes": 4})).unwrap_err();
+    assert!(error.to_string().contains("pool_sizes"), "{error}");
+}
+
+#[cfg(feature = "mysql")]
+#[test]
+fn settings_of_mysql_are_read_and_wrong_ones_are_named() {
+    let settings = json!({"url": "mysql://app@localhost/app", "pool_size": 4});
+    assert_eq!(catalog::connector("mysql", settings).unwrap().kind(), "mysql");
+    let error = catalog::connector("mysql", json!({"pool_sizes": 4})).unwrap_err();
+    assert!(error.to_string().contains("pool_sizes"), "{error}");
+}
+
 #[cfg(feature = "http")]
 #[test]
 fn http_settings_are_read_and_secrets_are_not_repeated() {

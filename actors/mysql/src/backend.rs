@@ -41,7 +41,7 @@ impl MySql {
         Self {
             pool: Pool::new(&shared.core),
             statements: RefCell::new(Memo::new(texts)),
-            crud_shapes: Shapes::default(),
+            crud_shapes: Shapes::new(texts),
         }
     }
 

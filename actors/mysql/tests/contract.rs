@@ -8,7 +8,7 @@ use backstop_mysql::{
     sql::{Execute, Query, TransactAsync},
 };
 use backstop_testkit::{
-    contract::{Call, ContractSubject, Ref},
+    contract::{Ability, Call, ContractSubject, Ref},
     proxy::{Fault, Proxy},
     server::{Database, MariaDb},
 };
@@ -20,6 +20,7 @@ struct Subject {
 
 impl ContractSubject for Subject {
     type Connect = MySqlOptions;
+    const LACKS: &'static [(Ability, &'static str)] = &[];
 
     async fn start() -> Self {
         let server = MariaDb::shared().unwrap();

@@ -1,11 +1,62 @@
-//! PostgreSQL as a supervised backend of Backstop.
-#![allow(dead_code, reason = "a stand-in: the backend that uses these parts is built elsewhere")]
+//! PostgreSQL as a supervised backend of Backstop: leases that clean up, proven fates, read-only reads.
+//!
+//! - **One cap** over all lanes: a permit travels with every connection, whether it is leased, idle, being
+//!   cleaned or listening. A lane that waits makes another one close what it does not use.
+//! - **A lease** knows what its connection is in the middle of. Dropped in flight, the statement is cancelled at
+//!   the server, and the connection is lent again only after a round trip proves it idle; otherwise it is closed.
+//! - **Reads are read-only** by the session, so a volatile function cannot hide in a `SELECT`, and repeating a
+//!   read is always safe.
+//! - **A commit is proven.** One that the server turned into a rollback is an error, and one whose answer was
+//!   lost is `unknown`.
+//!
+//! ```
+//! use backstop_postgres::PostgresOptions;
+//!
+//! let options = PostgresOptions::url("postgres://app@localhost/app").password("secret").pool_size(8);
+//! # drop(options);
+//! ```
 
+mod backend;
 mod bulk;
+mod cache;
+mod cancel;
+mod check;
 mod codec;
+mod connection;
+mod connector;
+mod credentials;
+mod crud;
+mod driver;
+mod engine;
 mod error;
+mod holder;
+mod janitor;
+mod lane;
+mod lease;
 mod listen;
+mod manager;
+mod options;
+mod quarantine;
+mod run;
 #[cfg(test)]
 mod session;
+mod shared;
+mod socket;
+mod statement;
+mod stats;
+mod stream;
+mod tls;
+mod transact;
+mod wire;
 
-pub use self::listen::{Listen, Notice, NoticeStream};
+pub use backstop_sql as sql;
+
+pub use self::{
+    backend::Postgres,
+    credentials::{Credentials, Secret},
+    listen::{Listen, Notice, NoticeStream},
+    options::{PostgresOptions, TargetSession},
+    shared::PostgresShared,
+    stats::{HolderSnapshot, PostgresSnapshot},
+    tls::TlsMode,
+};

@@ -1,6 +1,7 @@
 //! Notifications: a connection of its own that is opened again when it is lost, and says where it heard nothing.
 
 mod ear;
+mod serve;
 mod stream;
 
 use std::{future::Future, sync::Arc};

@@ -2,7 +2,7 @@
 
 use backstop_sql::Value;
 use backstop_testkit::server::{Database, Postgres};
-use tokio::{net::TcpStream, task::JoinHandle};
+use tokio::net::TcpStream;
 use tokio_postgres::{Client, Config, NoTls, tls::NoTlsStream, types::ToSql};
 
 use crate::codec::{Cell, Param};
@@ -14,7 +14,6 @@ pub(crate) type Wire = tokio_postgres::Connection<TcpStream, NoTlsStream>;
 pub(crate) struct Session {
     pub(crate) client: Client,
     pub(crate) database: Database<'static>,
-    pub(crate) wire: JoinHandle<Result<(), tokio_postgres::Error>>,
 }
 
 /// Connects to an address.
@@ -36,7 +35,8 @@ impl Session {
         let fresh = || Postgres::shared().unwrap().fresh_database().unwrap();
         let database = tokio::task::spawn_blocking(fresh).await.unwrap();
         let (client, wire) = connect(database.url()).await.unwrap();
-        Self { client, database, wire: tokio::spawn(wire) }
+        tokio::spawn(wire);
+        Self { client, database }
     }
 
     /// Another session in the same database.

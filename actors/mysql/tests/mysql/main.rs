@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
 mod closures;
+mod crud;
 mod faults;
 mod gone;
 mod inserts;

@@ -1,7 +1,5 @@
 //! Batches with the real server.
 
-mod pace;
-
 use std::time::Duration;
 
 use backstop_core::{

@@ -1,0 +1,39 @@
+//! Asks the server to stop what a session is doing.
+
+use std::io::ErrorKind;
+
+use tokio::io::AsyncReadExt;
+use tokio_postgres::CancelToken;
+
+use crate::{
+    connector::{Connector, Peer},
+    socket::Socket,
+};
+
+/// Sends a cancel request and waits until the server has acted on it.
+///
+/// The request is addressed to a session and not to a statement, so whoever uses the session again must know
+/// that it has arrived: the server signals the session, and only then closes the stream. `false` where that
+/// was not seen; the session must not be used again then.
+pub(crate) async fn send(connector: &Connector, token: CancelToken, peer: &Peer) -> bool {
+    let sent = async {
+        let mut socket = Socket::connect(&peer.address, connector.patience()).await.ok()?;
+        token.cancel_query_raw(&mut socket, connector.tls(peer)).await.ok()?;
+        // whatever still comes is of no interest, its end is
+        let mut rest = [0; 64];
+        loop {
+            match socket.read(&mut rest).await {
+                Ok(0) => return Some(()),
+                Ok(_) => {}
+                // an end all the same: with TLS the server leaves without reading our farewell
+                Err(error) if is_end(error.kind()) => return Some(()),
+                Err(_) => return None,
+            }
+        }
+    };
+    sent.await.is_some()
+}
+
+fn is_end(kind: ErrorKind) -> bool {
+    matches!(kind, ErrorKind::ConnectionReset | ErrorKind::BrokenPipe | ErrorKind::UnexpectedEof)
+}

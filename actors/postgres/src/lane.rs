@@ -1,0 +1,318 @@
+//! The connections of one lane: who gets one next, and what happens to those that come back.
+
+mod upkeep;
+
+use std::{
+    future::{Future, poll_fn},
+    pin::pin,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed},
+    },
+    task::Poll,
+    time::Duration,
+};
+
+use backstop_core::{
+    call::{CallContext, Deadline},
+    clock::{self, Instant},
+    error::{ConfigError, Executed, Failure, FailureKind, Phase},
+    snapshot::PoolSnapshot,
+    stats::Histogram,
+};
+use deadpool::managed::{Object, Pool, PoolError, QueueMode};
+use parking_lot::Mutex;
+use tokio::{
+    sync::Notify,
+    time::{sleep, timeout_at},
+};
+
+use crate::{lease::Lease, manager::Manager, shared::Core, stats::Reason};
+
+/// How often a lane that waits asks the others for what they do not use.
+pub(crate) const ASK_AGAIN: Duration = Duration::from_millis(50);
+/// How long another lane must have waited before a connection in use is closed in its favour.
+const HAND_OVER_AFTER: Duration = Duration::from_millis(50);
+
+/// The code of a server that takes no more sessions.
+const TOO_MANY: &str = "53300";
+/// How long to wait before it is asked again.
+const SERVER_FULL: Duration = Duration::from_millis(250);
+
+pub(crate) struct Lane {
+    pub(crate) core: Arc<Core>,
+    id: usize,
+    pool: Pool<Manager>,
+    /// First come, first served: who holds it is the next to get a connection.
+    turn: tokio::sync::Mutex<()>,
+    /// Since when the one whose turn it is has waited.
+    head_since: Mutex<Option<Instant>>,
+    /// A connection came back.
+    returned: Notify,
+    is_closing: AtomicBool,
+    active: AtomicUsize,
+    waiting: AtomicUsize,
+    waits: Histogram,
+    closed: AtomicU64,
+    timeouts: AtomicU64,
+}
+
+/// Counts one while it lives.
+struct Counted<'a>(&'a AtomicUsize);
+
+impl<'a> Counted<'a> {
+    fn new(counter: &'a AtomicUsize) -> Self {
+        counter.fetch_add(1, Relaxed);
+        Self(counter)
+    }
+}
+
+impl Drop for Counted<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Relaxed);
+    }
+}
+
+impl Lane {
+    pub(crate) fn new(core: &Arc<Core>, id: usize) -> Result<Self, ConfigError> {
+        // The pool's own bound is never reached: the permits of the core come first.
+        let pool = Pool::builder(Manager::new(Arc::clone(core), id))
+            .max_size(core.cap())
+            .queue_mode(QueueMode::Lifo)
+            .build()
+            .map_err(|error| ConfigError::new("pool_size", error.to_string()))?;
+        Ok(Self {
+            core: Arc::clone(core),
+            id,
+            pool,
+            turn: tokio::sync::Mutex::new(()),
+            head_since: Mutex::new(None),
+            returned: Notify::new(),
+            is_closing: AtomicBool::new(false),
+            active: AtomicUsize::new(0),
+            waiting: AtomicUsize::new(0),
+            waits: Histogram::default(),
+            closed: AtomicU64::new(0),
+            timeouts: AtomicU64::new(0),
+        })
+    }
+
+    /// Lends a connection to `operation`.
+    ///
+    /// # Errors
+    /// `Exhausted` with the oldest holder, or what opening a connection failed with; nothing was sent.
+    ///
+    /// # Cancel safety
+    /// The place in the queue is lost, and a connection that was being opened is closed.
+    pub(crate) async fn acquire(
+        self: &Arc<Self>,
+        call: &CallContext,
+        operation: &'static str,
+    ) -> Result<Lease, Failure> {
+        call.enter(Phase::Acquire);
+        let asked = clock::now();
+        let until = Deadline::at(asked + self.core.options().acquire_timeout).earlier(call.deadline());
+        let object = timeout_at(until.instant(), self.object(call, asked)).await;
+        let now = clock::now();
+        self.waits.record(now.saturating_duration_since(asked));
+        let object = object.unwrap_or_else(|_| {
+            self.timeouts.fetch_add(1, Relaxed);
+            self.core.counts.timeouts.fetch_add(1, Relaxed);
+            Err(self.too_late(call, now.saturating_duration_since(asked)))
+        })?;
+        self.active.fetch_add(1, Relaxed);
+        Ok(Lease::new(object, Arc::clone(self), self.core.holders.enter(operation, now)))
+    }
+
+    /// Waits for a connection; while the server takes no more of them, for one of those that we have.
+    async fn object(&self, call: &CallContext, asked: Instant) -> Result<Object<Manager>, Failure> {
+        loop {
+            match self.one(call, asked).await {
+                Err(failure) if failure.code() == Some(TOO_MANY) && self.core.connections() > 0 => {
+                    let _waiting = Counted::new(&self.waiting);
+                    call.enter(Phase::Acquire);
+                    tokio::select! {
+                        () = self.returned.notified() => {}
+                        () = sleep(SERVER_FULL) => {}
+                    }
+                }
+                other => return other,
+            }
+        }
+    }
+
+    async fn one(&self, call: &CallContext, asked: Instant) -> Result<Object<Manager>, Failure> {
+        let turn = match self.turn.try_lock() {
+            Ok(turn) => turn,
+            Err(_) => {
+                let _waiting = Counted::new(&self.waiting);
+                self.turn.lock().await
+            }
+        };
+        if self.is_closing.load(Relaxed) {
+            return Err(Failure::unavailable("the pool is closed"));
+        }
+        if self.pool.manager().idle() == 0 {
+            self.wait_for_right(asked).await?;
+        }
+        // The first poll takes what is idle, or the permit; from then on the next one may have its turn.
+        let mut getting = pin!(self.pool.get());
+        let first = poll_fn(|context| Poll::Ready(getting.as_mut().poll(context))).await;
+        drop(turn);
+        let got = match first {
+            Poll::Ready(got) => got,
+            Poll::Pending => {
+                call.enter(Phase::Connect);
+                getting.await
+            }
+        };
+        got.map_err(|error| match error {
+            PoolError::Backend(failure) => failure,
+            _ => Failure::unavailable("the pool is closed"),
+        })
+    }
+
+    /// Waits until a connection is idle here, or one may be opened.
+    async fn wait_for_right(&self, asked: Instant) -> Result<(), Failure> {
+        if let Some(permit) = self.core.try_permit() {
+            self.pool.manager().lend(permit);
+            return Ok(());
+        }
+        let _waiting = Counted::new(&self.waiting);
+        let _hunger = self.core.hunger(self.id, asked);
+        let _head = Head::new(&self.head_since, asked);
+        let mut permit = pin!(Arc::clone(&self.core.permits).acquire_owned());
+        loop {
+            if self.pool.manager().idle() > 0 {
+                return Ok(());
+            }
+            self.core.wanted.notify_waiters();
+            tokio::select! {
+                biased;
+                () = self.returned.notified() => {}
+                permit = &mut permit => {
+                    let permit = permit.map_err(|_| Failure::unavailable("the pool is closed"))?;
+                    self.pool.manager().lend(permit);
+                    return Ok(());
+                }
+                () = sleep(ASK_AGAIN) => {}
+            }
+        }
+    }
+
+    /// Says which pool and why.
+    fn too_late(&self, call: &CallContext, waited: Duration) -> Failure {
+        let waited = Duration::from_millis(u64::try_from(waited.as_millis()).unwrap_or(u64::MAX));
+        if let Some(error) = self.core.connector.last_error() {
+            return Failure::unavailable(format!(
+                "no connection within {waited:?}; the last attempt: {error}"
+            ));
+        }
+        if call.phase() == Phase::Connect {
+            return Failure::unavailable(format!(
+                "no connection within {waited:?}; the server does not answer"
+            ));
+        }
+        let cap = self.core.cap();
+        let holder = self.core.holders.oldest().map_or_else(String::new, |(operation, held)| {
+            format!("; the oldest serves `{operation}` for {} ms", held.as_millis())
+        });
+        Failure::new(
+            FailureKind::Exhausted,
+            format!("no connection within {waited:?}: all {cap} are in use{holder}"),
+        )
+        .in_phase(Phase::Acquire)
+        .executed_is(Executed::No)
+    }
+
+    /// Takes a connection back that is as clean as it was lent.
+    pub(crate) fn give_back(&self, object: Object<Manager>) {
+        let now = clock::now();
+        self.active.fetch_sub(1, Relaxed);
+        let reason = if self.is_closing.load(Relaxed) {
+            Some(Reason::Shutdown)
+        } else if object.is_rerouted(&self.core) {
+            Some(Reason::Rerouted)
+        } else if object.is_too_old(now) {
+            Some(Reason::Lifetime)
+        } else {
+            self.belongs_to_another(now).then_some(Reason::HandedOver)
+        };
+        if let Some(reason) = reason {
+            return self.end(object, reason);
+        }
+        object.note_idle(now);
+        self.pool.manager().put();
+        drop(object);
+        self.returned.notify_one();
+    }
+
+    /// Closes a connection that was lent.
+    pub(crate) fn discard(&self, object: Object<Manager>, reason: Reason) {
+        self.active.fetch_sub(1, Relaxed);
+        self.end(object, reason);
+    }
+
+    fn end(&self, object: Object<Manager>, reason: Reason) {
+        self.count_closed(reason, 1);
+        drop(Object::take(object));
+    }
+
+    fn count_closed(&self, reason: Reason, count: usize) {
+        let count = u64::try_from(count).unwrap_or(u64::MAX);
+        self.closed.fetch_add(count, Relaxed);
+        self.core.counts.closed(reason, count);
+    }
+
+    /// Says whether another lane has waited long enough, and longer than ours, while we hold more than our share.
+    fn belongs_to_another(&self, now: Instant) -> bool {
+        let Some(since) = self.core.other_waits_since(self.id) else { return false };
+        let ours_is_older = self.head_since.lock().is_some_and(|ours| ours <= since);
+        let waited = now.saturating_duration_since(since);
+        let idle_here = self.head_since.lock().is_none();
+        idle_here
+            || (waited >= HAND_OVER_AFTER && !ours_is_older && self.pool.status().size > self.core.share())
+    }
+
+    /// Closes what is idle now, and the rest as it comes back, until `deadline`.
+    pub(crate) async fn close(&self, deadline: Deadline) {
+        self.is_closing.store(true, Relaxed);
+        self.close_idle(Reason::Shutdown, |_| true);
+        while self.active.load(Relaxed) > 0 && !deadline.is_past(clock::now()) {
+            sleep(Duration::from_millis(2)).await;
+        }
+        self.pool.close();
+    }
+
+    pub(crate) fn snapshot(&self) -> PoolSnapshot {
+        PoolSnapshot {
+            active: self.active.load(Relaxed),
+            idle: self.pool.manager().idle(),
+            waiting: self.waiting.load(Relaxed),
+            max: self.core.cap(),
+            created_total: self.pool.manager().created(),
+            closed_total: self.closed.load(Relaxed) + self.pool.manager().refused(),
+            timeouts_total: self.timeouts.load(Relaxed),
+        }
+    }
+
+    pub(crate) fn waits(&self) -> &Histogram {
+        &self.waits
+    }
+}
+
+/// Notes since when the one whose turn it is has waited.
+struct Head<'a>(&'a Mutex<Option<Instant>>);
+
+impl<'a> Head<'a> {
+    fn new(slot: &'a Mutex<Option<Instant>>, since: Instant) -> Self {
+        *slot.lock() = Some(since);
+        Self(slot)
+    }
+}
+
+impl Drop for Head<'_> {
+    fn drop(&mut self) {
+        *self.0.lock() = None;
+    }
+}

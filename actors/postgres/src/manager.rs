@@ -1,0 +1,141 @@
+//! Opens connections for the pool of a lane and says which ones may be lent again.
+
+use std::{
+    pin::pin,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed},
+    },
+    time::Duration,
+};
+
+use backstop_core::{clock, error::Failure};
+use deadpool::managed::{self, Metrics, RecycleError, RecycleResult};
+use parking_lot::Mutex;
+use tokio::{sync::OwnedSemaphorePermit, time::timeout};
+
+use crate::{
+    connection::{Connection, Epochs},
+    lane::ASK_AGAIN,
+    shared::Core,
+    stats::Reason,
+};
+
+/// How long an idle connection may take to give a sign of life.
+const SIGN_OF_LIFE: Duration = Duration::from_secs(1);
+
+pub(crate) struct Manager {
+    pub(crate) core: Arc<Core>,
+    lane: usize,
+    /// The permits of those who are about to open a connection.
+    lent: Mutex<Vec<OwnedSemaphorePermit>>,
+    /// Connections in the pool that nobody has taken out.
+    idle: AtomicUsize,
+    created: AtomicU64,
+    /// Closed when they were about to be lent.
+    refused: AtomicU64,
+}
+
+impl Manager {
+    pub(crate) fn new(core: Arc<Core>, lane: usize) -> Self {
+        Self {
+            core,
+            lane,
+            lent: Mutex::default(),
+            idle: AtomicUsize::new(0),
+            created: AtomicU64::new(0),
+            refused: AtomicU64::new(0),
+        }
+    }
+
+    /// Leaves a permit for the connection that the caller is about to ask for.
+    pub(crate) fn lend(&self, permit: OwnedSemaphorePermit) {
+        self.lent.lock().push(permit);
+    }
+
+    pub(crate) fn idle(&self) -> usize {
+        self.idle.load(Relaxed)
+    }
+
+    pub(crate) fn created(&self) -> u64 {
+        self.created.load(Relaxed)
+    }
+
+    pub(crate) fn refused(&self) -> u64 {
+        self.refused.load(Relaxed)
+    }
+
+    pub(crate) fn put(&self) {
+        self.idle.fetch_add(1, Relaxed);
+    }
+
+    pub(crate) fn took(&self, count: usize) {
+        self.idle.fetch_sub(count, Relaxed);
+    }
+
+    async fn permit(&self) -> Result<OwnedSemaphorePermit, Failure> {
+        if let Some(permit) = self.lent.lock().pop() {
+            return Ok(permit);
+        }
+        // what was idle turned out to be dead, and its permit is on its way back, here or to another lane
+        let _hunger = self.core.hunger(self.lane, clock::now());
+        let mut permit = pin!(Arc::clone(&self.core.permits).acquire_owned());
+        loop {
+            match timeout(ASK_AGAIN, permit.as_mut()).await {
+                Ok(permit) => return permit.map_err(|_| Failure::unavailable("the pool is closed")),
+                Err(_) => self.core.wanted.notify_waiters(),
+            }
+        }
+    }
+
+    async fn judge(&self, connection: &Connection) -> Result<(), Reason> {
+        let (core, now) = (&self.core, clock::now());
+        if connection.is_closed() {
+            return Err(Reason::Broken);
+        }
+        if connection.is_rerouted(core) {
+            return Err(Reason::Rerouted);
+        }
+        if connection.is_too_old(now) {
+            return Err(Reason::Lifetime);
+        }
+        if connection.is_in_doubt(core, now) {
+            let doubt = core.doubt();
+            match timeout(SIGN_OF_LIFE, connection.check_connection()).await {
+                Ok(Ok(())) => connection.note_alive(doubt),
+                _ => return Err(Reason::Unverified),
+            }
+        }
+        Ok(())
+    }
+}
+
+impl managed::Manager for Manager {
+    type Type = Connection;
+    type Error = Failure;
+
+    async fn create(&self) -> Result<Connection, Failure> {
+        let permit = self.permit().await?;
+        let epochs = Epochs::now(&self.core);
+        match self.core.connector.open().await {
+            Ok(opened) => {
+                self.created.fetch_add(1, Relaxed);
+                self.core.counts.created.fetch_add(1, Relaxed);
+                Ok(Connection::new(opened, permit, &self.core, epochs))
+            }
+            Err(failure) => {
+                self.core.counts.connect_failures.fetch_add(1, Relaxed);
+                Err(failure)
+            }
+        }
+    }
+
+    async fn recycle(&self, connection: &mut Connection, _: &Metrics) -> RecycleResult<Failure> {
+        self.took(1);
+        self.judge(connection).await.map_err(|reason| {
+            self.refused.fetch_add(1, Relaxed);
+            self.core.counts.closed(reason, 1);
+            RecycleError::message("closed")
+        })
+    }
+}
