@@ -65,13 +65,21 @@ async fn as_group(
     writes: [&'static str; 2],
 ) -> Vec<Result<(), Failure>> {
     let (release, released) = std::sync::mpsc::channel::<()>();
-    let released = parking_lot::Mutex::new(released);
+    let (enter, entered) = tokio::sync::oneshot::channel::<()>();
+    let held = parking_lot::Mutex::new(Some((enter, released)));
     let hold = Transact::new(move |_: &mut Tx<'_>| {
-        let _ = released.lock().recv();
+        if let Some((enter, released)) = held.lock().take() {
+            let _ = enter.send(());
+            let _ = released.recv();
+        }
         Ok(())
     });
     let hold = async { ask(backend, hold).await };
-    let group = join_all(writes.map(|sql| async move { ask(backend, Execute::new(sql)).await.map(drop) }));
+    let group = async {
+        // a writer that wakes late would take them together with what holds it, and nobody would wait
+        entered.await.unwrap();
+        join_all(writes.map(|sql| async move { ask(backend, Execute::new(sql)).await.map(drop) })).await
+    };
     let released = async {
         while shared.snapshot().writes_waiting < 2 {
             tokio::task::yield_now().await;
