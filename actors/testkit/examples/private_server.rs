@@ -1,6 +1,6 @@
 //! Starts a private database server and prints its address; it ends when standard input does.
 //!
-//! `cargo run -p backstop-testkit --example private_server postgres` (or `mariadb`).
+//! `cargo run -p backstop-testkit --example private_server` (or `… private_server mariadb`).
 
 use std::io::Read;
 
@@ -8,9 +8,9 @@ use backstop_testkit::server::{MariaDb, MariaDbSetup, Postgres, PostgresSetup, S
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     match std::env::args().nth(1).as_deref() {
-        Some("postgres") => hold(&*Postgres::start(PostgresSetup::default())?),
+        Some("postgres") | None => hold(&*Postgres::start(PostgresSetup::default())?),
         Some("mariadb") => hold(&*MariaDb::start(MariaDbSetup::default())?),
-        _ => return Err("say which: postgres or mariadb".into()),
+        Some(other) => return Err(format!("unknown server `{other}`; there are postgres and mariadb").into()),
     }
     Ok(())
 }

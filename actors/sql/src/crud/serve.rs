@@ -18,7 +18,7 @@ use crate::{BatchInsert, Dialect, Execute, Query, Request, Rows, Written};
 
 /// What a backend needs so that [`serve_crud!`](crate::serve_crud) can give it the messages of this module.
 ///
-/// Its `Execute` and `Transaction` must keep [`Request::affected_max`].
+/// Its `Execute` and `Transaction` must keep [`Request::rows_expected`].
 pub trait CrudEngine: Serve<Query> + Serve<Execute> + Serve<BatchInsert> {
     /// The SQL it speaks.
     const DIALECT: Dialect;

@@ -79,8 +79,8 @@ fn arguments_that_cannot_be_read_are_named() {
         ("select_one", json!({"table": "users"}), "missing field `where`"),
         ("select_one", json!({"table": "users", "where": {"id": {"gte": 1}}}), "`gte`"),
         ("select_many", json!({"table": "users", "sort": []}), "unknown field `sort`"),
-        ("insert_one", json!({"table": "users", "data": {"a": [1]}}), "column `a`"),
-        ("insert_many", json!({"table": "users", "data": [{"a": 1}, {"a": [1]}]}), "row 1"),
+        ("insert_one", json!({"table": "users", "data": {"a": {"b": 1}}}), "column `a`"),
+        ("insert_many", json!({"table": "users", "data": [{"a": 1}, {"a": {"b": 1}}]}), "row 1"),
         ("update_one", json!({"table": "users", "data": {"a": 1}}), "missing field `where`"),
         ("delete_one", json!({"table": "users", "where": {}, "all_rows": true}), "all_rows"),
     ] {
