@@ -16,11 +16,13 @@ use serde::de::DeserializeOwned;
 use tokio::task::JoinHandle;
 
 use crate::{
-    PostgresShared, bulk,
-    error::{During, invalidates_statements, is_wrong_node},
+    PostgresShared,
+    autocommit::Autocommit,
+    bulk,
+    error::During,
     janitor,
     lane::Lane,
-    run::Mode,
+    merge::{Groups, Insert, Lookup},
     statement::Known,
 };
 
@@ -28,11 +30,11 @@ use crate::{
 const TEXTS: usize = 1_024;
 
 /// A PostgreSQL database as one lane sees it.
-// Shared connections that pipeline short reads, and merged look-ups and inserts, are to live beside `lane`: they
-// take their permits from `Core` as its connections do.
 pub struct Postgres {
     shared: Arc<PostgresShared>,
-    lane: Arc<Lane>,
+    autocommit: Rc<Autocommit>,
+    lookups: Groups<Lookup>,
+    inserts: Groups<Insert>,
     statements: RefCell<Memo<Rc<Known>>>,
     shapes: Shapes,
     listeners: RefCell<Vec<JoinHandle<()>>>,
@@ -45,7 +47,9 @@ impl Postgres {
         janitor::start(&shared.core, &lane);
         Ok(Self {
             shared,
-            lane,
+            autocommit: Autocommit::new(lane),
+            lookups: Groups::new(TEXTS),
+            inserts: Groups::new(TEXTS),
             statements: RefCell::new(Memo::new(TEXTS)),
             shapes: Shapes::new(TEXTS),
             listeners: RefCell::default(),
@@ -65,12 +69,24 @@ impl Postgres {
         }
     }
 
+    pub(crate) fn autocommit(&self) -> &Rc<Autocommit> {
+        &self.autocommit
+    }
+
+    pub(crate) fn lookups(&self) -> &Groups<Lookup> {
+        &self.lookups
+    }
+
+    pub(crate) fn inserts(&self) -> &Groups<Insert> {
+        &self.inserts
+    }
+
     pub(crate) fn crud_shapes(&self) -> &Shapes {
         &self.shapes
     }
 
     pub(crate) fn lane(&self) -> &Arc<Lane> {
-        &self.lane
+        &self.autocommit.lane
     }
 
     pub(crate) fn known(&self, sql: &Sql) -> Result<Rc<Known>, StatementError> {
@@ -84,47 +100,14 @@ impl Postgres {
         Ok(known)
     }
 
-    /// Notes what a failure says about the host.
+    /// See [`Autocommit::judged`].
     pub(crate) fn judged(&self, failure: Failure) -> Failure {
-        if is_wrong_node(&failure) {
-            self.shared.core.wrong_node();
-        }
-        failure
-    }
-
-    /// Runs a statement that is no part of a transaction.
-    async fn alone(
-        &self,
-        request: &Request,
-        call: &CallContext,
-        (mode, operation): (Mode, &'static str),
-    ) -> Result<Written, Failure> {
-        let known = self.checked(request)?;
-        let core = &self.shared.core;
-        let lease = self.lane.acquire(call, operation).await?;
-        let mut result = lease.statement(call, &known, request, mode).await;
-        if result.as_ref().is_err_and(invalidates_statements) {
-            // Refused before it began: the table is no longer what it was when the statement was prepared.
-            core.schema_changed();
-            result = lease.statement(call, &known, request, mode).await;
-        }
-        if known.changes_schema && result.is_ok() {
-            core.schema_changed();
-        }
-        result.map_err(|failure| {
-            // once more changed while it was prepared anew: it did not begin, and the guard may try again
-            let failure = if invalidates_statements(&failure) { failure.transient(true) } else { failure };
-            self.judged(failure)
-        })
+        self.autocommit.judged(failure)
     }
 
     async fn rows(&self, request: &Request, call: &CallContext) -> Result<Rows, Failure> {
-        let written = self.alone(request, call, (Mode::Read, "query")).await?;
-        written.rows.ok_or_else(|| {
-            Failure::refused("the statement returns no rows, and `Query` reads; use `Execute`")
-                .counts_as(backstop_core::outcome::Outcome::NotCounted)
-                .with_code("not_a_read")
-        })
+        let known = self.checked(request)?;
+        self.autocommit.read(call, &known, request, "query").await
     }
 }
 
@@ -135,18 +118,18 @@ impl Backend for Postgres {
     const SETTLE: Duration = Duration::from_millis(40);
 
     async fn probe(&self, call: &CallContext) -> Result<(), Failure> {
-        let lease = self.lane.acquire(call, "probe").await?;
+        let lease = self.lane().acquire(call, "probe").await?;
         let client = lease.connection()?;
         lease.run(call, During::Statement, false, client.batch_execute("SELECT 1")).await
     }
 
     async fn close(&self, deadline: Deadline) {
         self.stop_listening();
-        self.lane.close(deadline).await;
+        self.lane().close(deadline).await;
     }
 
     fn pool(&self) -> PoolSnapshot {
-        self.lane.snapshot()
+        self.lane().snapshot()
     }
 }
 
@@ -181,13 +164,14 @@ impl Serve<Execute> for Postgres {
             let lost = || Failure::unavailable("the transaction returned no reply");
             return self.serve(&alone, call).await?.pop().ok_or_else(lost);
         }
-        self.alone(request, call, (Mode::Write, "execute")).await
+        let known = self.checked(request)?;
+        self.autocommit.write(call, &known, request, "execute").await
     }
 }
 
 impl Serve<BatchInsert> for Postgres {
     async fn serve(&self, message: &BatchInsert, call: &CallContext) -> Result<InsertReport, Failure> {
-        let lease = self.lane.acquire(call, "batch_insert").await?;
+        let lease = self.lane().acquire(call, "batch_insert").await?;
         let report = lease.borrowed(|client| bulk::insert(client, message, call)).await;
         report.map_err(|failure| self.judged(failure))
     }

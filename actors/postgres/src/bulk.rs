@@ -31,6 +31,10 @@ use backstop_sql::{
 use tokio_postgres::{Client, Statement};
 
 use self::cut::Way;
+pub(crate) use self::{
+    cut::weight,
+    statement::{push_array_type, push_target},
+};
 use crate::error::{During, failure};
 
 /// From so many rows on, COPY is worth its BEGIN and COMMIT.

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use backstop_sql::{Column, Columns};
 use tokio_postgres::Statement;
 
 /// Keeps the statements used last, at most `capacity`; one that goes is closed at the server.
@@ -14,8 +15,26 @@ pub(crate) struct Cache {
 }
 
 struct Entry {
-    statement: Statement,
+    prepared: Prepared,
     used: u64,
+}
+
+/// A statement that the server knows on one connection; cloning costs two reference counts.
+#[derive(Clone)]
+pub(crate) struct Prepared {
+    pub(crate) statement: Statement,
+    pub(crate) columns: Columns,
+}
+
+impl Prepared {
+    pub(crate) fn new(statement: Statement) -> Self {
+        let column = |column: &tokio_postgres::Column| Column {
+            name: column.name().into(),
+            db_type: Some(column.type_().name().into()),
+        };
+        let columns = statement.columns().iter().map(column).collect();
+        Self { statement, columns }
+    }
 }
 
 impl Cache {
@@ -24,7 +43,7 @@ impl Cache {
     }
 
     /// Finds a statement that was prepared under the schema of `epoch`; those of another one are forgotten.
-    pub(crate) fn get(&mut self, sql: &str, epoch: u64) -> Option<Statement> {
+    pub(crate) fn get(&mut self, sql: &str, epoch: u64) -> Option<Prepared> {
         if self.epoch != epoch {
             self.entries.clear();
             self.epoch = epoch;
@@ -32,15 +51,15 @@ impl Cache {
         self.clock += 1;
         let entry = self.entries.get_mut(sql)?;
         entry.used = self.clock;
-        Some(entry.statement.clone())
+        Some(entry.prepared.clone())
     }
 
-    pub(crate) fn put(&mut self, sql: &str, statement: Statement) {
+    pub(crate) fn put(&mut self, sql: &str, prepared: Prepared) {
         if self.entries.len() >= self.capacity {
             self.drop_oldest();
         }
         self.clock += 1;
-        self.entries.insert(sql.into(), Entry { statement, used: self.clock });
+        self.entries.insert(sql.into(), Entry { prepared, used: self.clock });
     }
 
     /// A look at each: it happens once a statement that is new to a full cache, which costs a round trip anyway.
@@ -49,9 +68,5 @@ impl Cache {
         if let Some(sql) = oldest {
             self.entries.remove(&sql);
         }
-    }
-
-    pub(crate) fn clear(&mut self) {
-        self.entries.clear();
     }
 }

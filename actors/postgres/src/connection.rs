@@ -4,7 +4,7 @@ use std::{
     ops::Deref,
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed},
     },
     time::Duration,
 };
@@ -34,6 +34,8 @@ pub(crate) struct Connection {
     idle_since: Mutex<Instant>,
     doubt: AtomicU64,
     route: u64,
+    /// Statements that the server keeps and nobody knows.
+    left: AtomicUsize,
 }
 
 impl Connection {
@@ -54,7 +56,13 @@ impl Connection {
             idle_since: Mutex::new(now),
             doubt: AtomicU64::new(epochs.doubt),
             route: epochs.route,
+            left: AtomicUsize::new(0),
         }
+    }
+
+    /// Notes a statement that stays behind at the server; returns how many they are.
+    pub(crate) fn leave_statement(&self) -> usize {
+        self.left.fetch_add(1, Relaxed) + 1
     }
 
     /// Says whether the session refuses to write.
@@ -68,6 +76,11 @@ impl Connection {
 
     pub(crate) fn is_too_old(&self, now: Instant) -> bool {
         now >= self.dies_at
+    }
+
+    /// Says whether it is open, on the right host, and not too old.
+    pub(crate) fn is_fresh(&self, core: &Core, now: Instant) -> bool {
+        !self.client.is_closed() && !self.is_rerouted(core) && !self.is_too_old(now)
     }
 
     pub(crate) fn is_rerouted(&self, core: &Core) -> bool {

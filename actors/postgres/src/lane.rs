@@ -153,7 +153,7 @@ impl Lane {
             return Err(Failure::unavailable("the pool is closed"));
         }
         if self.pool.manager().idle() == 0 {
-            self.wait_for_right(asked).await?;
+            self.right(asked).await?;
         }
         // The first poll takes what is idle, or the permit; from then on the next one may have its turn.
         let mut getting = pin!(self.pool.get());
@@ -172,12 +172,16 @@ impl Lane {
         })
     }
 
-    /// Waits until a connection is idle here, or one may be opened.
-    async fn wait_for_right(&self, asked: Instant) -> Result<(), Failure> {
+    /// Gets the right to open a connection, unless one becomes idle here meanwhile.
+    async fn right(&self, asked: Instant) -> Result<(), Failure> {
         if let Some(permit) = self.core.try_permit() {
             self.pool.manager().lend(permit);
             return Ok(());
         }
+        Box::pin(self.wait_for_right(asked)).await
+    }
+
+    async fn wait_for_right(&self, asked: Instant) -> Result<(), Failure> {
         let _waiting = Counted::new(&self.waiting);
         let _hunger = self.core.hunger(self.id, asked);
         let _head = Head::new(&self.head_since, asked);
@@ -272,6 +276,17 @@ impl Lane {
         let idle_here = self.head_since.lock().is_none();
         idle_here
             || (waited >= HAND_OVER_AFTER && !ours_is_older && self.pool.status().size > self.core.share())
+    }
+
+    /// Says whether a call waits for a connection, here or in another lane.
+    pub(crate) fn is_waited_for(&self) -> bool {
+        self.waiting.load(Relaxed) > 0 || self.core.other_waits_since(self.id).is_some()
+    }
+
+    /// Says whether one more connection can be had without waiting for another call to end.
+    pub(crate) fn has_room(&self) -> bool {
+        self.pool.manager().idle() > 0
+            || (self.core.permits.available_permits() > 0 && self.core.connector.last_error().is_none())
     }
 
     /// Closes what is idle now, and the rest as it comes back, until `deadline`.

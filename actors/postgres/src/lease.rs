@@ -91,6 +91,10 @@ impl Lease {
         &self.state
     }
 
+    pub(crate) fn is_broken(&self) -> bool {
+        self.state.broken.load(Relaxed)
+    }
+
     /// Notes that the connection must not be used again.
     pub(crate) fn break_up(&self) {
         self.state.broken.store(true, Relaxed);

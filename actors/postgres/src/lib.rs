@@ -16,6 +16,7 @@
 //! # drop(options);
 //! ```
 
+mod autocommit;
 mod backend;
 mod bulk;
 mod cache;
@@ -35,9 +36,12 @@ mod lane;
 mod lease;
 mod listen;
 mod manager;
+mod merge;
 mod options;
+mod pipe;
 mod quarantine;
 mod run;
+mod service;
 #[cfg(test)]
 mod session;
 mod shared;

@@ -101,7 +101,7 @@ impl Manager {
         }
         if connection.is_in_doubt(core, now) {
             let doubt = core.doubt();
-            match timeout(SIGN_OF_LIFE, connection.check_connection()).await {
+            match Box::pin(timeout(SIGN_OF_LIFE, connection.check_connection())).await {
                 Ok(Ok(())) => connection.note_alive(doubt),
                 _ => return Err(Reason::Unverified),
             }
@@ -115,9 +115,10 @@ impl managed::Manager for Manager {
     type Error = Failure;
 
     async fn create(&self) -> Result<Connection, Failure> {
-        let permit = self.permit().await?;
+        let permit = Box::pin(self.permit()).await?;
         let epochs = Epochs::now(&self.core);
-        match self.core.connector.open().await {
+        // what only a new connection needs is boxed, so that a call on an idle one carries no room for it
+        match Box::pin(self.core.connector.open()).await {
             Ok(opened) => {
                 self.created.fetch_add(1, Relaxed);
                 self.core.counts.created.fetch_add(1, Relaxed);

@@ -10,6 +10,11 @@ use tokio::{runtime::Handle, task::JoinHandle, time::timeout};
 
 use crate::{cancel, lane::Lane, lease::State, manager::Manager, stats::Reason};
 
+/// DISCARD ALL without its DEALLOCATE: the driver keeps statements of its own, and does not see them go.
+const RESET: &str = "CLOSE ALL; SET SESSION AUTHORIZATION DEFAULT; RESET ALL; UNLISTEN *; \
+     SELECT pg_advisory_unlock_all(); DISCARD PLANS; DISCARD TEMP; DISCARD SEQUENCES";
+/// So many statements that nobody can use any more may stay behind on a connection.
+const LEFT_MAX: usize = 16;
 /// How long a connection may take to be proven idle and clean.
 const LIMIT: Duration = Duration::from_millis(250);
 
@@ -47,13 +52,12 @@ impl Suspect {
         let first = if state.in_transaction.load(Relaxed) { "ROLLBACK" } else { "" };
         connection.batch_execute(first).await.ok()?;
         if state.changed_session.load(Relaxed) {
-            connection.batch_execute("DISCARD ALL").await.ok()?;
-            connection.cache.lock().clear();
+            connection.batch_execute(RESET).await.ok()?;
             connection.note_read_only(false);
-        } else if state.preparing.load(Relaxed) {
-            // the statement that was being prepared has a name that only the dropped call knew
-            connection.cache.lock().clear();
-            connection.batch_execute("DEALLOCATE ALL").await.ok()?;
+        }
+        // the statement that was being prepared has a name that only the dropped call knew
+        if state.preparing.load(Relaxed) && connection.leave_statement() > LEFT_MAX {
+            return None;
         }
         Some(())
     }

@@ -6,11 +6,12 @@ use backstop_core::{
     call::CallContext,
     error::{Executed, Failure, FailureKind, Phase},
 };
-use backstop_sql::{Column, Columns, Request, Rows, StatementError, Value, Written};
+use backstop_sql::{Columns, Request, Rows, StatementError, Value, Written};
 use futures_util::{TryStreamExt, future};
 use tokio_postgres::{Client, Error, RowStream, Statement};
 
 use crate::{
+    cache::Prepared,
     codec::{Cell, Param},
     error::{During, refused_by_us},
     lease::Lease,
@@ -34,7 +35,7 @@ impl Limits {
 
 /// What happens to a statement whose reply has reached its limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Past {
+pub(crate) enum Past {
     /// It is stopped.
     Stop,
     /// It writes, so it goes on to its end, where its errors show.
@@ -65,8 +66,8 @@ impl Lease {
         mode: Mode,
     ) -> Result<Written, Failure> {
         let limits = Limits::of(request, self.lane().core.options());
-        let statement = self.prepared(call, known).await?;
-        let params = params(known, request, &statement)?;
+        let prepared = self.prepared(call, known).await?;
+        let params = params(known, request, &prepared.statement)?;
         self.note_effects(known);
         if mode != Mode::Inside {
             call.sending();
@@ -74,25 +75,18 @@ impl Lease {
         let client = self.connection()?;
         let past = if mode == Mode::Write { Past::Finish } else { Past::Stop };
         let work = async {
-            let stream = self.start(client, &statement, &params, mode).await?;
-            collect(stream, &statement, limits, past).await
+            let stream = self.start(client, &prepared.statement, &params, mode).await?;
+            collect(stream, &prepared.columns, limits, past).await
         };
         // a read and what is inside a transaction have no effect that could outlive the connection
         let collected = self.run(call, During::Statement, mode == Mode::Write, work).await;
-        let mut collected =
+        let collected =
             collected.map_err(|failure| if mode == Mode::Read { refused_by_us(failure) } else { failure })?;
         if collected.is_cut {
             // the rest is on its way: the lease is in flight until the server has stopped
             self.state().in_flight.store(true, Relaxed);
         }
-        if let Some(failure) = collected.unusable.take() {
-            return Err(failure.executed_is(if mode == Mode::Write { Executed::Yes } else { Executed::No }));
-        }
-        let mut written = Written::default();
-        written.affected = if known.counts { collected.affected } else { 0 };
-        written.numbers = request.numbers;
-        written.rows = collected.rows.map(|rows| rows.with_numbers(request.numbers));
-        Ok(written)
+        collected.reply(known, request, mode)
     }
 
     /// Sends the statement, and before it, without waiting, what turns the session to the right mode.
@@ -134,17 +128,18 @@ impl Lease {
     }
 
     /// Finds the statement in the connection's cache, or prepares it, which has no effect.
-    pub(crate) async fn prepared(&self, call: &CallContext, known: &Known) -> Result<Statement, Failure> {
+    pub(crate) async fn prepared(&self, call: &CallContext, known: &Known) -> Result<Prepared, Failure> {
         let (connection, core) = (self.connection()?, &self.lane().core);
         call.enter(Phase::Execute);
         let epoch = core.schema();
-        if let Some(statement) = connection.cache.lock().get(known.sql(), epoch) {
-            return Ok(statement);
+        if let Some(prepared) = connection.cache.lock().get(known.sql(), epoch) {
+            return Ok(prepared);
         }
         core.counts.prepared.fetch_add(1, Relaxed);
         let statement = self.run(call, During::Prepare, false, connection.prepare(known.sql())).await?;
-        connection.cache.lock().put(known.sql(), statement.clone());
-        Ok(statement)
+        let prepared = Prepared::new(statement);
+        connection.cache.lock().put(known.sql(), prepared.clone());
+        Ok(prepared)
     }
 
     fn note_effects(&self, known: &Known) {
@@ -169,33 +164,43 @@ pub(crate) fn params<'r>(
     Ok(params)
 }
 
-pub(crate) fn columns_of(statement: &Statement) -> Columns {
-    let column = |column: &tokio_postgres::Column| Column {
-        name: column.name().into(),
-        db_type: Some(column.type_().name().into()),
-    };
-    statement.columns().iter().map(column).collect()
-}
-
 /// What a statement returned.
-struct Collected {
+pub(crate) struct Collected {
     rows: Option<Rows>,
     affected: u64,
     /// The reply was left before its end.
-    is_cut: bool,
+    pub(crate) is_cut: bool,
     /// A cell that could not be read.
     unusable: Option<Failure>,
 }
 
-async fn collect(
+impl Collected {
+    /// Makes the reply of it.
+    ///
+    /// # Errors
+    /// A cell that could not be read; the error says whether the work was done.
+    pub(crate) fn reply(self, known: &Known, request: &Request, mode: Mode) -> Result<Written, Failure> {
+        if let Some(failure) = self.unusable {
+            return Err(failure.executed_is(if mode == Mode::Write { Executed::Yes } else { Executed::No }));
+        }
+        let mut written = Written::default();
+        written.affected = if known.counts { self.affected } else { 0 };
+        written.numbers = request.numbers;
+        written.rows = self.rows.map(|rows| rows.with_numbers(request.numbers));
+        Ok(written)
+    }
+}
+
+/// Reads a reply to its end, or to its limit.
+pub(crate) async fn collect(
     stream: RowStream,
-    statement: &Statement,
+    columns: &Columns,
     limits: Limits,
     past: Past,
 ) -> Result<Collected, Error> {
     let mut stream = pin!(stream);
-    let has_columns = !statement.columns().is_empty();
-    let mut rows = Rows::new(columns_of(statement));
+    let has_columns = !columns.is_empty();
+    let mut rows = Rows::new(columns.clone());
     let (mut count, mut bytes, mut unusable) = (0_usize, 0_usize, None);
     while let Some(row) = stream.try_next().await? {
         bytes += row.raw_size_bytes() + row.len() * size_of::<Value>();

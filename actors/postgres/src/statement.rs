@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::service::Service;
 use backstop_sql::{
     Dialect, Statement, StatementError, Verb,
     tokenizer::{Kind, Tokens},
@@ -33,6 +34,8 @@ pub(crate) struct Known {
     pub(crate) changes_schema: bool,
     /// Whether the server counts rows that were written; it counts those that were read too.
     pub(crate) counts: bool,
+    /// How long the server takes for it.
+    pub(crate) service: Service,
 }
 
 /// What writes rows, behind a WITH too.
@@ -56,11 +59,21 @@ impl Known {
             _ => false,
         };
         let changes_schema = statement.verb() == Verb::Schema;
-        Ok(Self { statement, changes_session, changes_schema, counts })
+        Ok(Self { statement, changes_session, changes_schema, counts, service: Service::default() })
+    }
+
+    /// Takes a statement of ours, which leaves nothing behind in its session.
+    pub(crate) fn ours(text: &str) -> Result<Self, StatementError> {
+        Ok(Self { changes_session: false, ..Self::parse(text)? })
     }
 
     pub(crate) fn sql(&self) -> &str {
         self.statement.sql()
+    }
+
+    /// Says whether it may run on a connection that others read from at the same moment.
+    pub(crate) fn may_share(&self) -> bool {
+        !self.changes_session && self.service.is_short()
     }
 }
 

@@ -33,6 +33,15 @@ impl Params {
         Self::Named(pairs.into_iter().map(|(name, value)| (name.into(), value.into())).collect())
     }
 
+    /// Returns the values by position; none where they have names.
+    #[must_use]
+    pub fn positional(&self) -> &[Value] {
+        match self {
+            Self::Positional(values) => values,
+            Self::Named(_) => &[],
+        }
+    }
+
     /// Counts the parameters.
     #[must_use]
     pub fn len(&self) -> usize {

@@ -81,6 +81,12 @@ impl Rows {
         self
     }
 
+    /// Takes the cells, row after row.
+    #[must_use]
+    pub fn into_cells(self) -> Vec<Value> {
+        self.cells
+    }
+
     /// Returns the columns.
     #[must_use]
     pub fn columns(&self) -> &Columns {

@@ -56,7 +56,7 @@ fn is_copied(row: &[Value], types: &[Type]) -> bool {
 }
 
 /// About as many bytes as the value has on the wire.
-fn weight(value: &Value) -> usize {
+pub(crate) fn weight(value: &Value) -> usize {
     4 + match value {
         Value::Text(text) | Value::Decimal(text) => text.len(),
         Value::Bytes(bytes) => bytes.len(),

@@ -20,13 +20,18 @@ pub(super) fn unnest(message: &BatchInsert, types: &[Type]) -> String {
     sql.push_str(" SELECT * FROM unnest(");
     for (at, ty) in types.iter().enumerate() {
         sql.push_str(&format!("{}${}::", if at == 0 { "" } else { ", " }, at + 1));
-        Dialect::Postgres.push_identifier(&mut sql, ty.schema());
-        sql.push('.');
-        Dialect::Postgres.push_identifier(&mut sql, ty.name());
-        sql.push_str("[]");
+        push_array_type(&mut sql, ty);
     }
     sql.push(')');
     sql
+}
+
+/// Names the type of an array of a type.
+pub(crate) fn push_array_type(sql: &mut String, ty: &Type) {
+    Dialect::Postgres.push_identifier(sql, ty.schema());
+    sql.push('.');
+    Dialect::Postgres.push_identifier(sql, ty.name());
+    sql.push_str("[]");
 }
 
 /// Many rows as a stream.
@@ -36,11 +41,16 @@ pub(super) fn copy(message: &BatchInsert) -> String {
 
 fn into(message: &BatchInsert, verb: &str) -> String {
     let mut sql = verb.to_owned();
-    Dialect::Postgres.push_identifier(&mut sql, message.table());
-    for (at, column) in message.columns().iter().enumerate() {
+    push_target(&mut sql, message.table(), message.columns());
+    sql
+}
+
+/// Names a table and some of its columns.
+pub(crate) fn push_target<C: AsRef<str>>(sql: &mut String, table: &str, columns: &[C]) {
+    Dialect::Postgres.push_identifier(sql, table);
+    for (at, column) in columns.iter().enumerate() {
         sql.push_str(if at == 0 { " (" } else { ", " });
-        Dialect::Postgres.push_identifier(&mut sql, column);
+        Dialect::Postgres.push_identifier(sql, column.as_ref());
     }
     sql.push(')');
-    sql
 }

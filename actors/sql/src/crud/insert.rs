@@ -51,6 +51,14 @@ impl InsertOne {
         self.request(dialect, None)
     }
 
+    /// Builds the statement with the texts that a lane remembers, for a backend.
+    ///
+    /// # Errors
+    /// [`StatementError`] names what no engine takes.
+    pub fn lower_known(&self, dialect: Dialect, shapes: &Shapes) -> Result<Request, StatementError> {
+        self.request(dialect, Some(shapes))
+    }
+
     pub(super) fn request(
         &self,
         dialect: Dialect,
@@ -60,8 +68,9 @@ impl InsertOne {
         Draft { table: &self.table, form }.lower(dialect, shapes)
     }
 
-    /// Finds the id in what the engine said.
-    pub(super) fn reply(&self, written: Written) -> Inserted {
+    /// Finds the id in what the engine said; for a backend.
+    #[must_use]
+    pub fn reply(&self, written: Written) -> Inserted {
         let returned = written.rows.as_ref().and_then(|rows| rows.get(0)?.values().first().cloned());
         let given = || self.id.as_ref().and_then(|id| self.record.get(id).cloned());
         let generated = || written.last_insert_id.map(Value::Int).filter(|_| self.id.is_some());

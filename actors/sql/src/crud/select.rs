@@ -126,6 +126,14 @@ impl SelectOne {
         Some((table.name(), columns, column, value))
     }
 
+    /// Builds the statement with the texts that a lane remembers, for a backend.
+    ///
+    /// # Errors
+    /// [`StatementError`] names what no engine takes.
+    pub fn lower_known(&self, dialect: Dialect, shapes: &Shapes) -> Result<Request, StatementError> {
+        self.request(dialect, Some(shapes))
+    }
+
     fn draft(&self) -> Draft<'_> {
         self.selection.draft(Page::First)
     }

@@ -90,6 +90,14 @@ pub struct Written {
     pub numbers: Numbers,
 }
 
+impl Written {
+    /// Says that so many rows were written, and nothing else.
+    #[must_use]
+    pub fn counting(affected: u64) -> Self {
+        Self { affected, ..Self::default() }
+    }
+}
+
 impl Serialize for Written {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let Self { affected, last_insert_id, rows, numbers } = self;

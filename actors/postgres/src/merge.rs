@@ -1,0 +1,197 @@
+//! Messages of one shape that wait at the same moment become one statement, each with its own reply.
+//!
+//! | shape | statement | slots |
+//! |---|---|---|
+//! | [`SelectOne`](backstop_sql::crud::SelectOne) by one key | the same look-up for each key of an array | 2 |
+//! | [`InsertOne`](backstop_sql::crud::InsertOne) that asks for no id | one array a column | 1 |
+//!
+//! Self-clocked: a message that finds a free slot goes at once. While all slots are busy messages gather,
+//! and what has gathered goes together. A statement of many that the server refuses has done nothing, and each of its
+//! messages is run by itself.
+
+mod insert;
+mod lookup;
+
+use std::{
+    cell::{Cell, OnceCell, RefCell},
+    rc::Rc,
+};
+
+use backstop_core::{
+    batch::Merger,
+    call::{CallContext, Deadline, OpId},
+    error::{Executed, Failure, FailureKind},
+};
+use backstop_sql::{Request, StatementError, memo::Memo};
+use tokio_postgres::types::{Kind, Type};
+
+pub(crate) use self::{insert::Insert, lookup::Lookup};
+use crate::{autocommit::is_of_the_statement, statement::Known};
+
+/// Statements of one shape under way that may hold many messages.
+const CAP: usize = 256;
+
+/// What messages of one shape have in common.
+pub(crate) trait Shape: Sized + 'static {
+    type Reply: 'static;
+    /// How many statements may be under way.
+    const SLOTS: usize;
+    /// Whether a message that goes alone may be run as it is in its slot: it cannot hold the others up for long.
+    const ALONE_IN_SLOT: bool;
+
+    /// Says whether it is known that this table or this key cannot be asked so.
+    fn is_always_alone(&self) -> bool;
+
+    /// Runs one message as it is.
+    ///
+    /// # Errors
+    /// As the message fails.
+    async fn alone(&self, call: &CallContext, request: &Request) -> Result<Self::Reply, Failure>;
+
+    /// Runs many as one statement; `None` where this table or this key cannot be asked so.
+    ///
+    /// # Errors
+    /// What the one statement failed with.
+    async fn together(&self, call: &CallContext, items: &[Item])
+    -> Result<Option<Vec<Self::Reply>>, Failure>;
+}
+
+/// One message that waits.
+pub(crate) struct Item {
+    pub(crate) request: Request,
+    deadline: Deadline,
+    ride: Ride,
+}
+
+/// The statement that a message is part of, once it has begun.
+type Ride = Rc<OnceCell<Rc<CallContext>>>;
+
+/// What became of a message.
+enum Verdict<T> {
+    Done(Result<T, Failure>),
+    Alone(Request),
+}
+
+/// The messages of one shape.
+pub(crate) struct Group<S: Shape> {
+    shape: Rc<S>,
+    merger: Merger<Item, Verdict<S::Reply>>,
+}
+
+impl<S: Shape> Group<S> {
+    fn new(shape: S) -> Rc<Self> {
+        let shape = Rc::new(shape);
+        let own = Rc::clone(&shape);
+        let merger = Merger::new(S::SLOTS, CAP, move |items| {
+            let shape = Rc::clone(&own);
+            async move { run(&*shape, items).await }
+        });
+        Rc::new(Self { shape, merger })
+    }
+
+    /// Runs a message, alone or with others.
+    ///
+    /// # Errors
+    /// As the message would fail by itself.
+    ///
+    /// # Cancel safety
+    /// Dropped before its statement has left, it takes the message with it; later it leaves the statement to the
+    /// others, and the server is asked to stop when all have left.
+    pub(crate) async fn ask(&self, call: &CallContext, request: Request) -> Result<S::Reply, Failure> {
+        if self.shape.is_always_alone() {
+            return self.shape.alone(call, &request).await;
+        }
+        let passenger = Passenger { call, ride: Rc::default(), has_left: Cell::new(false) };
+        let item = Item { request, deadline: call.deadline(), ride: Rc::clone(&passenger.ride) };
+        match self.merger.ask(item).await {
+            Some(Verdict::Done(result)) => result,
+            Some(Verdict::Alone(request)) => {
+                passenger.has_left.set(true);
+                self.shape.alone(call, &request).await
+            }
+            None => Err(Failure::new(FailureKind::Protocol, "the statement of many returned too little")
+                .executed_is(Executed::Unknown)),
+        }
+    }
+}
+
+/// Tells the call how far the statement came that it is part of.
+struct Passenger<'c> {
+    call: &'c CallContext,
+    ride: Ride,
+    /// It goes on by itself.
+    has_left: Cell<bool>,
+}
+
+impl Drop for Passenger<'_> {
+    fn drop(&mut self) {
+        let Some(ride) = self.ride.get().filter(|_| !self.has_left.get()) else { return };
+        self.call.enter(ride.phase());
+        if ride.was_sent() {
+            self.call.sending();
+        }
+    }
+}
+
+async fn run<S: Shape>(shape: &S, items: Vec<Item>) -> Vec<Verdict<S::Reply>> {
+    let Some(latest) = items.iter().map(|item| item.deadline).max() else { return Vec::new() };
+    let call = Rc::new(CallContext::new(OpId::next(), latest));
+    for item in &items {
+        // each item is in one statement only
+        let _ = item.ride.set(Rc::clone(&call));
+    }
+    if let [item] = items.as_slice()
+        && S::ALONE_IN_SLOT
+    {
+        return vec![Verdict::Done(shape.alone(&call, &item.request).await)];
+    }
+    let alone = |items: Vec<Item>| items.into_iter().map(|item| Verdict::Alone(item.request)).collect();
+    match shape.together(&call, &items).await {
+        Ok(Some(replies)) => replies.into_iter().map(|reply| Verdict::Done(Ok(reply))).collect(),
+        Ok(None) => alone(items),
+        Err(failure) if is_of_the_statement(&failure) => alone(items),
+        Err(failure) => items.iter().map(|_| Verdict::Done(Err(failure.clone()))).collect(),
+    }
+}
+
+/// The groups of a lane, by the text of the message that goes alone.
+pub(crate) struct Groups<S: Shape>(RefCell<Memo<Rc<Group<S>>>>);
+
+impl<S: Shape> Groups<S> {
+    pub(crate) fn new(capacity: usize) -> Self {
+        Self(RefCell::new(Memo::new(capacity)))
+    }
+
+    /// Finds the group of a text, or makes it.
+    pub(crate) fn of(&self, request: &Request, shape: impl FnOnce() -> S) -> Rc<Group<S>> {
+        let mut groups = self.0.borrow_mut();
+        if let Some(group) = groups.get(request.sql.as_str()) {
+            return group;
+        }
+        let group = Group::new(shape());
+        groups.put(request.sql.clone(), Rc::clone(&group));
+        group
+    }
+}
+
+/// The statement of many, under the schema for which it was made; `None` in it where there is none.
+#[derive(Default)]
+struct Plan(RefCell<Option<(u64, Option<Rc<Known>>)>>);
+
+impl Plan {
+    fn get(&self, epoch: u64) -> Option<Option<Rc<Known>>> {
+        self.0.borrow().as_ref().filter(|(made, _)| *made == epoch).map(|(_, known)| known.clone())
+    }
+
+    /// Keeps a statement, or that there is none.
+    fn keep(&self, epoch: u64, text: Option<String>) -> Result<Option<Rc<Known>>, StatementError> {
+        let known = text.map(|text| Known::ours(&text).map(Rc::new)).transpose()?;
+        *self.0.borrow_mut() = Some((epoch, known.clone()));
+        Ok(known)
+    }
+}
+
+/// Says whether values of a type come out of an array as they went in, and compare as they do by themselves.
+fn is_plain(ty: &Type) -> bool {
+    matches!(ty.kind(), Kind::Simple) && ty.schema() == "pg_catalog"
+}

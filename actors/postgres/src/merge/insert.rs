@@ -1,0 +1,122 @@
+//! Inserts of one row.
+
+use std::{rc::Rc, sync::Arc};
+
+use backstop_core::{
+    call::CallContext,
+    error::{Executed, Failure, FailureKind},
+};
+use backstop_sql::{Params, Request, Sql, Value, Written};
+
+use super::{Item, Plan, Shape, is_plain};
+use crate::{
+    autocommit::Autocommit,
+    bulk::{push_array_type, push_target},
+    run::Mode,
+    statement::Known,
+};
+
+/// Rows for the same columns of a table.
+pub(crate) struct Insert {
+    autocommit: Rc<Autocommit>,
+    known: Rc<Known>,
+    table: Box<str>,
+    columns: Vec<Box<str>>,
+    plan: Plan,
+}
+
+/// The name of the operation, as statistics and holders show it.
+const OPERATION: &str = "insert_one";
+
+/// A row that waits for another transaction must not hold up the others: then each row waits by itself.
+const WAIT: &str = "(SELECT set_config('lock_timeout', '50ms', true)) AS \"backstop wait\"";
+
+/// Says whether a row is inserted as it is given, whoever comes with it: no rule, and no trigger of the user's that could
+/// count statements or leave rows out.
+const IS_PLAIN: &str = "SELECT c.relkind IN ('r', 'p') AND NOT c.relhasrules AND NOT EXISTS (\
+     SELECT FROM pg_catalog.pg_trigger g WHERE g.tgrelid = c.oid AND NOT g.tgisinternal AND g.tgtype & 4 <> 0) \
+     FROM pg_catalog.pg_class c WHERE c.oid = $1::text::regclass";
+
+impl Insert {
+    pub(crate) fn new(
+        autocommit: &Rc<Autocommit>,
+        known: &Rc<Known>,
+        (table, columns): (&str, &[Box<str>]),
+    ) -> Self {
+        let (autocommit, known, plan) = (Rc::clone(autocommit), Rc::clone(known), Plan::default());
+        Self { autocommit, known, table: table.into(), columns: columns.to_vec(), plan }
+    }
+
+    async fn plan(&self, call: &CallContext) -> Result<Option<Rc<Known>>, Failure> {
+        let epoch = self.autocommit.lane.core.schema();
+        if let Some(plan) = self.plan.get(epoch) {
+            return Ok(plan);
+        }
+        let member = self.autocommit.member(call, OPERATION).await?;
+        let prepared = member.prepared(call, &self.known).await?;
+        drop(member);
+        let types = prepared.statement.params();
+        let mut text = None;
+        if types.len() == self.columns.len() && types.iter().all(is_plain) && self.is_plain(call).await? {
+            let mut sql = String::from("INSERT INTO ");
+            push_target(&mut sql, &self.table, &self.columns);
+            sql.push_str(" SELECT \"backstop rows\".* FROM ");
+            sql.push_str(WAIT);
+            sql.push_str(", unnest(");
+            for (at, ty) in types.iter().enumerate() {
+                sql.push_str(&format!("{}${}::", if at == 0 { "" } else { ", " }, at + 1));
+                push_array_type(&mut sql, ty);
+            }
+            sql.push_str(") AS \"backstop rows\"");
+            text = Some(sql);
+        }
+        Ok(self.plan.keep(epoch, text)?)
+    }
+
+    async fn is_plain(&self, call: &CallContext) -> Result<bool, Failure> {
+        let mut name = String::new();
+        backstop_sql::Dialect::Postgres.push_identifier(&mut name, &self.table);
+        let request = Request::with_params(IS_PLAIN, Params::from(vec![Value::Text(name)]));
+        let known = Known::parse(IS_PLAIN)?;
+        let rows = self.autocommit.read(call, &known, &request, OPERATION).await?;
+        Ok(rows.get(0).is_some_and(|row| row.values().first() == Some(&Value::Bool(true))))
+    }
+}
+
+impl Shape for Insert {
+    type Reply = Written;
+    const SLOTS: usize = 1;
+    const ALONE_IN_SLOT: bool = false;
+
+    fn is_always_alone(&self) -> bool {
+        matches!(self.plan.get(self.autocommit.lane.core.schema()), Some(None))
+    }
+
+    async fn alone(&self, call: &CallContext, request: &Request) -> Result<Written, Failure> {
+        self.autocommit.write(call, &self.known, request, OPERATION).await
+    }
+
+    async fn together(&self, call: &CallContext, items: &[Item]) -> Result<Option<Vec<Written>>, Failure> {
+        let Some(plan) = self.plan(call).await? else { return Ok(None) };
+        let column = |at: usize| {
+            let cells = items.iter().map(|item| item.request.params.positional().get(at).cloned());
+            cells.collect::<Option<Vec<_>>>().map(Value::Array)
+        };
+        let Some(columns) = (0..self.columns.len()).map(column).collect::<Option<Vec<_>>>() else {
+            return Ok(None);
+        };
+        let request = Request::with_params(Sql::from(Arc::<str>::from(plan.sql())), Params::from(columns));
+        let lease = self.autocommit.lane.acquire(call, OPERATION).await?;
+        let written = lease.statement(call, &plan, &request, Mode::Write).await;
+        let affected = written.map_err(|failure| self.autocommit.judged(failure))?.affected;
+        match usize::try_from(affected) {
+            Ok(all) if all == items.len() => Ok(Some(items.iter().map(|_| Written::counting(1)).collect())),
+            Ok(0) => Ok(Some(items.iter().map(|_| Written::counting(0)).collect())),
+            _ => {
+                // a trigger that came after we looked
+                let text = format!("of {} rows that were inserted together {affected} stayed", items.len());
+                Err(Failure::new(FailureKind::Protocol, text).executed_is(Executed::Unknown))
+            }
+        }
+    }
+}
