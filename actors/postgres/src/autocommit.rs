@@ -4,7 +4,6 @@ use std::{rc::Rc, sync::Arc};
 
 use backstop_core::{
     call::CallContext,
-    clock,
     error::{Executed, Failure, FailureKind},
     outcome::Outcome,
 };
@@ -67,14 +66,7 @@ impl Autocommit {
             return self.member(call, operation).await?.read(call, known, request).await;
         }
         let lease = self.lane.acquire(call, operation).await?;
-        let began = clock::now();
-        let written = lease.statement(call, known, request, Mode::Read).await?;
-        if written.rows.as_ref().is_some_and(Rows::is_truncated) {
-            known.service.note_long();
-        } else {
-            known.service.note(clock::now().saturating_duration_since(began));
-        }
-        Ok(written)
+        lease.statement(call, known, request, Mode::Read).await
     }
 
     /// Joins a pipe, or opens one.

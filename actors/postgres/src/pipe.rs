@@ -222,6 +222,7 @@ impl Pipes {
         if is_crowded && open.len() + self.opening.get() < PIPES && lane.has_room() {
             return None;
         }
+        lane.core.counts.shared.fetch_add(1, Relaxed);
         Some(Member::new(self, Rc::clone(best)))
     }
 

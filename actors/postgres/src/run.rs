@@ -4,6 +4,7 @@ use std::{pin::pin, sync::atomic::Ordering::Relaxed};
 
 use backstop_core::{
     call::CallContext,
+    clock,
     error::{Executed, Failure, FailureKind, Phase},
 };
 use backstop_sql::{Columns, Request, Rows, StatementError, Value, Written};
@@ -78,13 +79,18 @@ impl Lease {
             let stream = self.start(client, &prepared.statement, &params, mode).await?;
             collect(stream, &prepared.columns, limits, past).await
         };
+        let began = clock::now();
         // a read and what is inside a transaction have no effect that could outlive the connection
         let collected = self.run(call, During::Statement, mode == Mode::Write, work).await;
         let collected =
             collected.map_err(|failure| if mode == Mode::Read { refused_by_us(failure) } else { failure })?;
         if collected.is_cut {
+            known.service.note_long();
             // the rest is on its way: the lease is in flight until the server has stopped
             self.state().in_flight.store(true, Relaxed);
+        }
+        if mode == Mode::Read && !collected.is_cut {
+            known.service.note(clock::now().saturating_duration_since(began));
         }
         collected.reply(known, request, mode)
     }

@@ -177,6 +177,8 @@ impl PostgresShared {
             cancels_total: core.counts.cancels.load(Relaxed),
             cleaned_total: core.counts.cleaned.load(Relaxed),
             prepared_total: core.counts.prepared.load(Relaxed),
+            shared_total: core.counts.shared.load(Relaxed),
+            merged_total: core.counts.merged.load(Relaxed),
             schema_epoch: core.schema(),
             ..PostgresSnapshot::default()
         };

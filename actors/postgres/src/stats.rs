@@ -40,6 +40,10 @@ pub struct PostgresSnapshot {
     pub cleaned_total: u64,
     /// Statements that were prepared.
     pub prepared_total: u64,
+    /// Reads that shared a connection with another one.
+    pub shared_total: u64,
+    /// Messages that shared a statement with another one.
+    pub merged_total: u64,
     /// The number of changes of the schema that were seen.
     pub schema_epoch: u64,
 }
@@ -97,6 +101,8 @@ pub(crate) struct Counts {
     pub(crate) cancels: AtomicU64,
     pub(crate) cleaned: AtomicU64,
     pub(crate) prepared: AtomicU64,
+    pub(crate) shared: AtomicU64,
+    pub(crate) merged: AtomicU64,
     closed: [AtomicU64; 8],
 }
 
@@ -104,6 +110,13 @@ impl Counts {
     pub(crate) fn closed(&self, reason: Reason, count: u64) {
         if let Some(counter) = self.closed.get(reason as usize) {
             counter.fetch_add(count, Relaxed);
+        }
+    }
+
+    /// Notes the messages of one statement.
+    pub(crate) fn merged(&self, messages: usize) {
+        if messages > 1 {
+            self.merged.fetch_add(u64::try_from(messages).unwrap_or(u64::MAX), Relaxed);
         }
     }
 

@@ -110,7 +110,10 @@ impl Shape for Insert {
         let written = lease.statement(call, &plan, &request, Mode::Write).await;
         let affected = written.map_err(|failure| self.autocommit.judged(failure))?.affected;
         match usize::try_from(affected) {
-            Ok(all) if all == items.len() => Ok(Some(items.iter().map(|_| Written::counting(1)).collect())),
+            Ok(all) if all == items.len() => {
+                self.autocommit.lane.core.counts.merged(items.len());
+                Ok(Some(items.iter().map(|_| Written::counting(1)).collect()))
+            }
             Ok(0) => Ok(Some(items.iter().map(|_| Written::counting(0)).collect())),
             _ => {
                 // a trigger that came after we looked

@@ -56,7 +56,11 @@ impl Shape for Lookup {
         let params = Params::from(vec![Value::Array(keys.collect())]);
         let request = Request::with_params(plan.sql().to_owned(), params);
         let rows = self.autocommit.read(call, &plan, &request, OPERATION).await?;
-        Ok(split(rows, items))
+        let replies = split(rows, items);
+        if replies.is_some() {
+            self.autocommit.lane.core.counts.merged(items.len());
+        }
+        Ok(replies)
     }
 }
 
