@@ -3,7 +3,6 @@
 
 mod batches;
 mod cancels;
-mod crud;
 mod hosts;
 mod kills;
 mod leases;
@@ -13,8 +12,8 @@ mod network;
 mod options;
 mod statements;
 mod streams;
+mod suite;
 mod support;
 mod threads;
 mod tls;
 mod transactions;
-mod wire;
