@@ -5,12 +5,11 @@ use std::{cell::RefCell, fmt, rc::Rc, sync::Arc};
 use backstop_core::{
     backend::{Backend, Serve},
     call::{CallContext, Deadline},
-    error::{Executed, Failure, FailureKind, Phase},
+    error::Failure,
     snapshot::PoolSnapshot,
 };
 use backstop_sql::{
-    Execute, Query, QueryAs, Request, Rows, Sql, StatementError, Transaction, Written, crud::Shapes,
-    memo::Memo,
+    Execute, Query, QueryAs, Request, Rows, Sql, StatementError, Written, crud::Shapes, memo::Memo, reply,
 };
 use mysql_async::prelude::Queryable as _;
 use serde::de::DeserializeOwned;
@@ -75,7 +74,7 @@ impl MySql {
 
 /// The server refused to write in a session that we made read-only: the caller's mistake, and no failover.
 pub(crate) fn as_not_a_read(failure: Failure) -> Failure {
-    if failure.code().is_some_and(|code| code.starts_with("1792/")) { run::not_a_read() } else { failure }
+    if failure.code().is_some_and(|code| code.starts_with("1792/")) { reply::not_a_read() } else { failure }
 }
 
 impl Backend for MySql {
@@ -110,28 +109,15 @@ impl Serve<Query> for MySql {
 
 impl<T: DeserializeOwned + Send + 'static> Serve<QueryAs<T>> for MySql {
     async fn serve(&self, message: &QueryAs<T>, call: &CallContext) -> Result<Vec<T>, Failure> {
-        let rows = self.rows(message.request(), call).await?;
-        if rows.is_truncated() {
-            let text = format!("the reply exceeds the limit after {} rows", rows.len());
-            return Err(unusable(FailureKind::TooLarge, text));
-        }
-        rows.into_typed().map_err(|error| unusable(FailureKind::Decode, error.to_string()).caused_by(error))
+        reply::typed(self.rows(message.request(), call).await?)
     }
-}
-
-/// A read has no effect, so its lost reply leaves nothing executed.
-fn unusable(kind: FailureKind, text: String) -> Failure {
-    Failure::new(kind, text).in_phase(Phase::Decode).executed_is(Executed::No)
 }
 
 impl Serve<Execute> for MySql {
     async fn serve(&self, message: &Execute, call: &CallContext) -> Result<Written, Failure> {
         let request = message.request();
         if request.rows_expected.is_some() {
-            // what may have to be undone is not committed by itself
-            let alone = Transaction::from_iter([Request::clone(request)]);
-            let lost = || Failure::unavailable("the transaction returned no reply");
-            return self.serve(&alone, call).await?.pop().ok_or_else(lost);
+            return reply::undoable(self, request, call).await;
         }
         let known = self.checked(request)?;
         let limits = Limits::of(request, self.options());

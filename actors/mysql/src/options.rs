@@ -2,7 +2,6 @@
 
 mod address;
 mod check;
-mod default;
 mod secret;
 
 use std::{path::PathBuf, sync::Arc, time::Duration};
@@ -38,7 +37,7 @@ use crate::{MySql, MySqlShared};
 /// # drop(options);
 /// ```
 #[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, default = "MySqlOptions::empty")]
 pub struct MySqlOptions {
     pub(crate) url: Option<Secret>,
     pub(crate) host: Option<String>,
@@ -46,34 +45,27 @@ pub struct MySqlOptions {
     pub(crate) user: Option<String>,
     pub(crate) password: Option<Secret>,
     pub(crate) database: Option<String>,
-    #[serde(default)]
     pub(crate) tls: Tls,
     pub(crate) tls_ca: Option<PathBuf>,
-    #[serde(default)]
     pub(crate) allow_plain_text: bool,
-    #[serde(default = "default::pool_size")]
     pub(crate) pool_size: usize,
-    #[serde(default = "default::max_overflow")]
     pub(crate) max_overflow: usize,
-    #[serde(default = "default::acquire_timeout", with = "duration")]
+    #[serde(with = "duration")]
     pub(crate) acquire_timeout: Duration,
-    #[serde(default = "default::connect_timeout", with = "duration")]
+    #[serde(with = "duration")]
     pub(crate) connect_timeout: Duration,
-    #[serde(default = "default::verify_after", with = "duration")]
+    #[serde(with = "duration")]
     pub(crate) verify_after: Duration,
-    #[serde(default = "default::max_lifetime", with = "duration")]
+    #[serde(with = "duration")]
     pub(crate) max_lifetime: Duration,
-    #[serde(default = "default::idle_timeout", with = "duration")]
+    #[serde(with = "duration")]
     pub(crate) idle_timeout: Duration,
-    #[serde(default = "default::keepalive", with = "duration")]
+    #[serde(with = "duration")]
     pub(crate) keepalive: Duration,
-    #[serde(default = "default::stream_idle", with = "duration")]
+    #[serde(with = "duration")]
     pub(crate) stream_idle: Duration,
-    #[serde(default = "default::statement_cache")]
     pub(crate) statement_cache: usize,
-    #[serde(default = "default::rows_max")]
     pub(crate) rows_max: usize,
-    #[serde(default = "default::bytes_max")]
     pub(crate) bytes_max: usize,
 }
 
@@ -128,13 +120,6 @@ impl MySqlOptions {
         self
     }
 
-    /// Sets whether connections are encrypted; [`Tls::Off`] by default.
-    #[must_use]
-    pub fn tls(mut self, tls: Tls) -> Self {
-        self.tls = tls;
-        self
-    }
-
     /// Trusts the authorities of this PEM file alone, in place of the public ones; none by default.
     #[must_use]
     pub fn tls_ca(mut self, file: impl Into<PathBuf>) -> Self {
@@ -142,100 +127,41 @@ impl MySqlOptions {
         self
     }
 
-    /// Lets a password travel in plain text to another machine; `false` by default.
-    #[must_use]
-    pub fn allow_plain_text(mut self, allow: bool) -> Self {
-        self.allow_plain_text = allow;
-        self
-    }
-
-    /// Sets how many connections are kept, over all lanes, 1 to 1,000; 10 by default.
-    #[must_use]
-    pub fn pool_size(mut self, connections: usize) -> Self {
-        self.pool_size = connections;
-        self
-    }
-
-    /// Sets how many more there may be while calls wait, up to 1,000; 5 by default.
-    #[must_use]
-    pub fn max_overflow(mut self, connections: usize) -> Self {
-        self.max_overflow = connections;
-        self
-    }
-
-    /// Sets how long a call waits for a connection, up to 60 s and never past its deadline; 30 s by default.
-    #[must_use]
-    pub fn acquire_timeout(mut self, timeout: Duration) -> Self {
-        self.acquire_timeout = timeout;
-        self
-    }
-
-    /// Sets how long opening a connection may take, up to 60 s; 5 s by default.
-    #[must_use]
-    pub fn connect_timeout(mut self, timeout: Duration) -> Self {
-        self.connect_timeout = timeout;
-        self
-    }
-
-    /// Sets how long a connection may be idle before it is checked with a ping when it is next used, up to 1 h; 1 s
-    /// by default. It is never longer than half of the server's `wait_timeout`.
-    #[must_use]
-    pub fn verify_after(mut self, idle: Duration) -> Self {
-        self.verify_after = idle;
-        self
-    }
-
-    /// Sets how long a connection lives, 1 s to 24 h, less a jitter of up to 10 %; 30 min by default.
-    #[must_use]
-    pub fn max_lifetime(mut self, lifetime: Duration) -> Self {
-        self.max_lifetime = lifetime;
-        self
-    }
-
-    /// Sets how long a connection may be idle before it is closed, 1 s to 24 h; 10 min by default. The last idle one
-    /// of a lane stays.
-    #[must_use]
-    pub fn idle_timeout(mut self, idle: Duration) -> Self {
-        self.idle_timeout = idle;
-        self
-    }
-
-    /// Sets after how long without traffic the system asks whether the other side is there, 1 s to 2 h; 30 s by
-    /// default.
-    #[must_use]
-    pub fn keepalive(mut self, idle: Duration) -> Self {
-        self.keepalive = idle;
-        self
-    }
-
-    /// Sets how long a stream may wait for its server or for its reader after the first chunk, 1 ms to 1 h; 30 s by
-    /// default.
-    #[must_use]
-    pub fn stream_idle(mut self, idle: Duration) -> Self {
-        self.stream_idle = idle;
-        self
-    }
-
-    /// Sets how many prepared statements a connection keeps, 1 to 10,000; 256 by default. The server's
-    /// `max_prepared_stmt_count` bounds them over all connections.
-    #[must_use]
-    pub fn statement_cache(mut self, statements: usize) -> Self {
-        self.statement_cache = statements;
-        self
-    }
-
-    /// Sets the most rows of a reply, 1 to 10,000,000; 10,000 by default. A stream has no such limit.
-    #[must_use]
-    pub fn rows_max(mut self, rows: usize) -> Self {
-        self.rows_max = rows;
-        self
-    }
-
-    /// Sets the most bytes of a reply, 1 KiB to 1 GB; 16 MiB by default.
-    #[must_use]
-    pub fn bytes_max(mut self, bytes: usize) -> Self {
-        self.bytes_max = bytes;
-        self
+    backstop_sql::setters! {
+        /// Sets whether connections are encrypted; [`Tls::Off`] by default.
+        tls: Tls,
+        /// Lets a password travel in plain text to another machine; `false` by default.
+        allow_plain_text: bool,
+        /// Sets how many connections are kept, over all lanes, 1 to 1,000; 10 by default.
+        pool_size: usize,
+        /// Sets how many more there may be while calls wait, up to 1,000; 5 by default.
+        max_overflow: usize,
+        /// Sets how long a call waits for a connection, up to 60 s and never past its deadline; 30 s by
+        /// default.
+        acquire_timeout: Duration,
+        /// Sets how long opening a connection may take, up to 60 s; 5 s by default.
+        connect_timeout: Duration,
+        /// Sets how long a connection may be idle before it is checked with a ping when it is next used, up to
+        /// 1 h; 1 s by default. It is never longer than half of the server's `wait_timeout`.
+        verify_after: Duration,
+        /// Sets how long a connection lives, 1 s to 24 h, less a jitter of up to 10 %; 30 min by default.
+        max_lifetime: Duration,
+        /// Sets how long a connection may be idle before it is closed, 1 s to 24 h; 10 min by default. The last
+        /// idle one of a lane stays.
+        idle_timeout: Duration,
+        /// Sets after how long without traffic the system asks whether the other side is there, 1 s to 2 h; 30
+        /// s by default.
+        keepalive: Duration,
+        /// Sets how long a stream may wait for its server or for its reader after the first chunk, 1 ms to 1 h;
+        /// 30 s by default.
+        stream_idle: Duration,
+        /// Sets how many prepared statements a connection keeps, 1 to 10,000; 256 by default. The server's
+        /// `max_prepared_stmt_count` bounds them over all connections.
+        statement_cache: usize,
+        /// Sets the most rows of a reply, 1 to 10,000,000; 10,000 by default. A stream has no such limit.
+        rows_max: usize,
+        /// Sets the most bytes of a reply, 1 KiB to 1 GB; 16 MiB by default.
+        bytes_max: usize,
     }
 
     /// The most connections there may be.
@@ -254,18 +180,18 @@ impl MySqlOptions {
             tls: Tls::default(),
             tls_ca: None,
             allow_plain_text: false,
-            pool_size: default::pool_size(),
-            max_overflow: default::max_overflow(),
-            acquire_timeout: default::acquire_timeout(),
-            connect_timeout: default::connect_timeout(),
-            verify_after: default::verify_after(),
-            max_lifetime: default::max_lifetime(),
-            idle_timeout: default::idle_timeout(),
-            keepalive: default::keepalive(),
-            stream_idle: default::stream_idle(),
-            statement_cache: default::statement_cache(),
-            rows_max: default::rows_max(),
-            bytes_max: default::bytes_max(),
+            pool_size: 10,
+            max_overflow: 5,
+            acquire_timeout: Duration::from_secs(30),
+            connect_timeout: Duration::from_secs(5),
+            verify_after: Duration::from_secs(1),
+            max_lifetime: Duration::from_secs(30 * 60),
+            idle_timeout: Duration::from_secs(10 * 60),
+            keepalive: Duration::from_secs(30),
+            stream_idle: Duration::from_secs(30),
+            statement_cache: 256,
+            rows_max: 10_000,
+            bytes_max: 16 << 20,
         }
     }
 }

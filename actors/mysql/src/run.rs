@@ -3,9 +3,8 @@
 use backstop_core::{
     call::CallContext,
     error::{Executed, Failure, FailureKind, Phase},
-    outcome::Outcome,
 };
-use backstop_sql::{Request, Rows, StatementError, Value, Verb, Written};
+use backstop_sql::{Request, Rows, StatementError, Value, Verb, Written, reply::not_a_read};
 use mysql_async::{
     BinaryProtocol, Column, QueryResult, Statement as Prepared, Value as Wire, prelude::Queryable as _,
 };
@@ -290,10 +289,4 @@ fn not_text(column: &Column, purpose: Purpose) -> Failure {
     let executed = if purpose.during == During::Autocommit { Executed::Unknown } else { Executed::No };
     let text = format!("column `{}` holds text that is not UTF-8; read it as a blob", column.name_str());
     Failure::new(FailureKind::Decode, text).in_phase(Phase::Decode).executed_is(executed)
-}
-
-pub(crate) fn not_a_read() -> Failure {
-    Failure::refused("the statement writes or returns no rows, and `Query` reads; use `Execute`")
-        .counts_as(Outcome::NotCounted)
-        .with_code("not_a_read")
 }

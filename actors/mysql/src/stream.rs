@@ -8,7 +8,7 @@ use backstop_core::{
     clock::Instant,
     error::{Executed, Failure, FailureKind, Phase},
 };
-use backstop_sql::{Numbers, QueryStream, RowStream, Rows, Value, message::RowSink};
+use backstop_sql::{Numbers, QueryStream, RowStream, Rows, Value, message::RowSink, reply};
 use mysql_async::{Statement as Prepared, Value as Wire, prelude::Queryable as _};
 use tokio::{
     select,
@@ -51,7 +51,7 @@ impl Serve<QueryStream> for MySql {
         let prepared = run::prepare(&mut lease, known.statement.sql(), &values, State::Clean).await;
         let prepared = prepared.map_err(as_not_a_read)?;
         if !run::returns_rows(&known, &prepared) {
-            return Err(run::not_a_read());
+            return Err(reply::not_a_read());
         }
         if known.soils {
             lease.soil();
@@ -122,7 +122,7 @@ async fn rows(
     sink: &RowSink,
 ) -> Result<Result<Ended, mysql_async::Error>, Failure> {
     let mut result = mysql_async::QueryResult::<mysql_async::BinaryProtocol>::new(lease.conn()?);
-    let described = result.columns().ok_or_else(run::not_a_read)?;
+    let described = result.columns().ok_or_else(reply::not_a_read)?;
     let columns = value::columns_of(&described);
     let empty = || Rows::new(columns.clone()).with_numbers(plan.numbers);
     let (mut chunk, mut bytes, mut count, mut wait_until) = (empty(), 0, 0_usize, plan.first_by);

@@ -4,8 +4,12 @@ mod closure;
 
 use std::{rc::Rc, time::Duration};
 
-use backstop_core::{backend::Serve, call::CallContext, error::Failure};
-use backstop_sql::{Isolation, StatementError, Transaction, TxOptions, Written};
+use backstop_core::{
+    backend::Serve,
+    call::CallContext,
+    error::{Executed, Failure},
+};
+use backstop_sql::{Isolation, StatementError, Transaction, TxOptions, Written, reply::at_statement};
 
 use crate::{
     MySql,
@@ -64,8 +68,8 @@ impl Serve<Transaction> for MySql {
         let requests = message.requests();
         let mut statements: Vec<Rc<Known>> = Vec::with_capacity(requests.len());
         for (at, request) in requests.iter().enumerate() {
-            let known = self.checked(request).map_err(|failure| at_statement(&failure, at))?;
-            known.within_transaction().map_err(|failure| at_statement(&failure, at))?;
+            let known = self.checked(request).map_err(|failure| at_statement(failure, at))?;
+            known.within_transaction().map_err(|failure| at_statement(failure, at))?;
             statements.push(known);
         }
         if statements.is_empty() {
@@ -81,25 +85,12 @@ impl Serve<Transaction> for MySql {
                 Ok(written) => replies.push(written),
                 Err(failure) => {
                     roll_back(&mut lease).await;
-                    return Err(at_statement(&failure, at));
+                    return Err(at_statement(failure.executed_is(Executed::No), at));
                 }
             }
         }
         commit(&mut lease, call).await?;
         Ok(replies)
-    }
-}
-
-/// Names the statement of a list that failed; the failure stays what it is.
-fn at_statement(failure: &Failure, at: usize) -> Failure {
-    let named = Failure::new(failure.kind(), format!("statement {at}: {}", failure.message()))
-        .in_phase(failure.phase())
-        .executed_is(backstop_core::error::Executed::No)
-        .counts_as(failure.outcome())
-        .transient(failure.is_transient());
-    match failure.code() {
-        Some(code) => named.with_code(code.to_owned()),
-        None => named,
     }
 }
 

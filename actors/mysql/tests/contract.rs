@@ -8,9 +8,10 @@ use backstop_mysql::{
     sql::{Execute, Query, TransactAsync},
 };
 use backstop_testkit::{
-    contract::{Ability, Call, ContractSubject, Ref},
+    contract::{Ability, Call, ContractSubject, Ref, call},
     proxy::{Fault, Proxy},
     server::{Database, MariaDb},
+    sql::{nothing, seven},
 };
 
 struct Subject {
@@ -41,26 +42,19 @@ impl ContractSubject for Subject {
     }
 
     fn read(&self, backend: &Ref<Self>, within: Duration) -> Call {
-        let ask = backend.ask(Query::new("SELECT 7").typed::<(i64,)>()).within(within);
-        Box::pin(async move {
-            assert_eq!(ask.await?, [(7,)]);
-            Ok(())
-        })
+        seven(backend, within)
     }
 
     fn slow(&self, backend: &Ref<Self>, takes: Duration, within: Duration) -> Option<Call> {
-        let ask = backend.ask(Query::new("SELECT SLEEP(?)").bind(takes.as_secs_f64())).within(within);
-        Some(Box::pin(async move { ask.await.map(drop) }))
+        Some(call(backend, Query::new("SELECT SLEEP(?)").bind(takes.as_secs_f64()), within))
     }
 
     fn bad(&self, backend: &Ref<Self>, within: Duration) -> Call {
-        let ask = backend.ask(Query::new("SELECT nothing FROM nowhere")).within(within);
-        Box::pin(async move { ask.await.map(drop) })
+        nothing(backend, within)
     }
 
     fn write(&self, backend: &Ref<Self>, key: u64, within: Duration) -> Option<Call> {
-        let ask = backend.ask(Execute::new("INSERT INTO entry VALUES (?)").bind(key)).within(within);
-        Some(Box::pin(async move { ask.await.map(drop) }))
+        Some(call(backend, Execute::new("INSERT INTO entry VALUES (?)").bind(key), within))
     }
 
     async fn writes(&self, key: u64) -> u32 {
@@ -70,8 +64,7 @@ impl ContractSubject for Subject {
 
     fn caller_panic(&self, backend: &Ref<Self>, within: Duration) -> Option<Call> {
         let closure: TransactAsync<()> = TransactAsync::new(async |_| panic!("the caller's own"));
-        let ask = backend.ask(closure).within(within);
-        Some(Box::pin(async move { ask.await.map(drop) }))
+        Some(call(backend, closure, within))
     }
 
     async fn make_unreachable(&self) -> bool {

@@ -5,9 +5,8 @@ use std::{rc::Rc, sync::Arc};
 use backstop_core::{
     call::CallContext,
     error::{Executed, Failure, FailureKind},
-    outcome::Outcome,
 };
-use backstop_sql::{Request, Rows, Written};
+use backstop_sql::{Request, Rows, Written, reply};
 
 use crate::{
     error::{invalidates_statements, is_wrong_node},
@@ -48,11 +47,7 @@ impl Autocommit {
             result = self.read_once(call, known, request, operation).await;
         }
         let written = result.map_err(|failure| self.judged(failure))?;
-        written.rows.ok_or_else(|| {
-            Failure::refused("the statement returns no rows, and `Query` reads; use `Execute`")
-                .counts_as(Outcome::NotCounted)
-                .with_code("not_a_read")
-        })
+        written.rows.ok_or_else(reply::not_a_read)
     }
 
     async fn read_once(

@@ -5,12 +5,12 @@ use std::{cell::RefCell, fmt, rc::Rc, sync::Arc, time::Duration};
 use backstop_core::{
     backend::{Backend, Serve},
     call::{CallContext, Deadline},
-    error::{ConfigError, Executed, Failure, FailureKind, Phase},
+    error::{ConfigError, Failure},
     snapshot::PoolSnapshot,
 };
 use backstop_sql::{
-    BatchInsert, Execute, InsertReport, Query, QueryAs, Request, Rows, Sql, StatementError, Transaction,
-    Written, crud::Shapes, memo::Memo,
+    BatchInsert, Execute, InsertReport, Query, QueryAs, Request, Rows, Sql, StatementError, Written,
+    crud::Shapes, memo::Memo, reply,
 };
 use serde::de::DeserializeOwned;
 use tokio::task::JoinHandle;
@@ -141,28 +141,15 @@ impl Serve<Query> for Postgres {
 
 impl<T: DeserializeOwned + Send + 'static> Serve<QueryAs<T>> for Postgres {
     async fn serve(&self, message: &QueryAs<T>, call: &CallContext) -> Result<Vec<T>, Failure> {
-        let rows = self.rows(message.request(), call).await?;
-        if rows.is_truncated() {
-            let text = format!("the reply exceeds the limit after {} rows", rows.len());
-            return Err(unusable(FailureKind::TooLarge, text));
-        }
-        rows.into_typed().map_err(|error| unusable(FailureKind::Decode, error.to_string()).caused_by(error))
+        reply::typed(self.rows(message.request(), call).await?)
     }
-}
-
-/// A read has no effect, so its lost reply leaves nothing executed.
-fn unusable(kind: FailureKind, text: String) -> Failure {
-    Failure::new(kind, text).in_phase(Phase::Decode).executed_is(Executed::No)
 }
 
 impl Serve<Execute> for Postgres {
     async fn serve(&self, message: &Execute, call: &CallContext) -> Result<Written, Failure> {
         let request = message.request();
         if request.rows_expected.is_some() {
-            // what may have to be undone is not committed by itself
-            let alone = Transaction::from_iter([Request::clone(request)]);
-            let lost = || Failure::unavailable("the transaction returned no reply");
-            return self.serve(&alone, call).await?.pop().ok_or_else(lost);
+            return reply::undoable(self, request, call).await;
         }
         let known = self.checked(request)?;
         self.autocommit.write(call, &known, request, "execute").await

@@ -236,19 +236,7 @@ fn located(failed: &Failure, rows: &Range<usize>) -> Failure {
     } else {
         format!("rows {} to {}", rows.start, rows.end.saturating_sub(1))
     };
-    let mut located = Failure::new(failed.kind(), format!("{place}: {}", failed.message()))
-        .in_phase(failed.phase())
-        .executed_is(failed.executed())
-        .counts_as(failed.outcome())
-        .transient(failed.is_transient())
-        .caused_by(failed.clone());
-    if let Some(code) = failed.code() {
-        located = located.with_code(code);
-    }
-    match failed.retry_after() {
-        Some(wait) => located.retry_in(wait),
-        None => located,
-    }
+    failed.clone().with_message(format!("{place}: {}", failed.message()))
 }
 
 #[cfg(test)]

@@ -2,7 +2,8 @@
 
 use std::{net::IpAddr, path::PathBuf, sync::Arc, time::Duration};
 
-use backstop_core::error::ConfigError;
+use backstop_core::{error::ConfigError, policy::duration};
+use backstop_sql::options::in_range;
 use rustls::ClientConfig;
 use tokio_postgres::config::{self, SslMode};
 
@@ -245,12 +246,12 @@ fn driver(
 
 fn ranges(options: &PostgresOptions) -> Result<(), ConfigError> {
     let day = Duration::from_secs(24 * 60 * 60);
-    in_range("pool_size", options.pool_size, 1, 1_000)?;
-    in_range("max_overflow", options.max_overflow, 0, 1_000)?;
-    in_range("min_idle", options.min_idle, 0, options.pool_size)?;
-    in_range("statement_cache", options.statement_cache, 1, 10_000)?;
-    in_range("rows_max", options.rows_max, 1, 10_000_000)?;
-    in_range("bytes_max", options.bytes_max, 1 << 10, 1_000_000_000)?;
+    in_range("pool_size", options.pool_size, 1..=1_000)?;
+    in_range("max_overflow", options.max_overflow, 0..=1_000)?;
+    in_range("min_idle", options.min_idle, 0..=options.pool_size)?;
+    in_range("statement_cache", options.statement_cache, 1..=10_000)?;
+    in_range("rows_max", options.rows_max, 1..=10_000_000)?;
+    in_range("bytes_max", options.bytes_max, 1 << 10..=1_000_000_000)?;
     for (setting, value) in [
         ("acquire_timeout", options.acquire_timeout),
         ("connect_timeout", options.connect_timeout),
@@ -262,16 +263,7 @@ fn ranges(options: &PostgresOptions) -> Result<(), ConfigError> {
         ("idle_in_transaction_timeout", options.idle_in_transaction_timeout),
         ("stream_idle", options.stream_idle),
     ] {
-        if value < Duration::from_millis(1) || value > day {
-            return Err(ConfigError::new(setting, format!("must be 1ms to 24h, it is {value:?}")));
-        }
+        duration::check(setting, value, Duration::from_millis(1), day)?;
     }
     Ok(())
-}
-
-fn in_range(setting: &str, value: usize, min: usize, max: usize) -> Result<(), ConfigError> {
-    if (min..=max).contains(&value) {
-        return Ok(());
-    }
-    Err(ConfigError::new(setting, format!("must be {min} to {max}, it is {value}")))
 }

@@ -124,18 +124,6 @@ impl Default for PostgresOptions {
     }
 }
 
-/// One setter a setting; `$doc` says range and default.
-macro_rules! setters {
-    ($($(#[$doc:meta])+ $name:ident: $type:ty),+ $(,)?) => {$(
-        $(#[$doc])+
-        #[must_use]
-        pub fn $name(mut self, $name: $type) -> Self {
-            self.$name = $name;
-            self
-        }
-    )+};
-}
-
 impl PostgresOptions {
     /// Serves the database at `url`: `postgres://user:password@host:port,host:port/database?setting=value`.
     ///
@@ -208,7 +196,7 @@ impl PostgresOptions {
         self
     }
 
-    setters! {
+    backstop_sql::setters! {
         /// Sets whether a password may travel in plain text beyond loopback and sockets; `false` by default.
         allow_plain_text_password: bool,
         /// Sets how many connections stay open, 1 to 1,000 over all lanes; 10 by default.

@@ -11,7 +11,8 @@ use backstop_core::{
     error::{Failure, FailureKind},
 };
 use backstop_sql::{
-    AsyncTx, StatementError, TransactAsync, Transaction, Verb, Written, transaction::AfterCommit,
+    AsyncTx, StatementError, TransactAsync, Transaction, Verb, Written, reply::at_statement,
+    transaction::AfterCommit,
 };
 use futures_util::FutureExt;
 
@@ -75,7 +76,7 @@ impl Serve<Transaction> for Postgres {
             return Err(StatementError::Message("the transaction has no statements".into()).into());
         }
         for (at, request) in requests.iter().enumerate() {
-            let known = self.checked(request).map_err(|failure| at_statement(&failure, at))?;
+            let known = self.checked(request).map_err(|failure| at_statement(failure, at))?;
             if known.statement.verb() == Verb::Vacuum {
                 let (what, why) = (format!("statement {at}"), "VACUUM has no place in a transaction");
                 return Err(StatementError::Refused { what, why }.into());
@@ -91,29 +92,11 @@ impl Serve<Transaction> for Postgres {
                 Ok(reply) => replies.push(reply),
                 Err(failure) => {
                     engine.roll_back().await;
-                    return Err(at_statement(&self.judged(failure), at));
+                    return Err(at_statement(self.judged(failure), at));
                 }
             }
         }
         engine.commit().await.map_err(|failure| self.judged(failure))?;
         Ok(replies)
-    }
-}
-
-/// Says which statement of a list it was; all else stays.
-fn at_statement(failure: &Failure, at: usize) -> Failure {
-    let same = Failure::new(failure.kind(), format!("statement {at}: {}", failure.message()))
-        .in_phase(failure.phase())
-        .executed_is(failure.executed())
-        .counts_as(failure.outcome())
-        .transient(failure.is_transient())
-        .caused_by(failure.clone());
-    let same = match failure.code() {
-        Some(code) => same.with_code(code.to_owned()),
-        None => same,
-    };
-    match failure.retry_after() {
-        Some(after) => same.retry_in(after),
-        None => same,
     }
 }

@@ -8,9 +8,10 @@ use backstop_postgres::{
     sql::{Execute, Query, TransactAsync, TxError},
 };
 use backstop_testkit::{
-    contract::{Ability, Call, ContractSubject, Ref},
+    contract::{Ability, Call, ContractSubject, Ref, call},
     proxy::{Fault, Proxy},
     server::{Database, Postgres},
+    sql::{nothing, seven},
 };
 
 struct Subject {
@@ -42,27 +43,20 @@ impl ContractSubject for Subject {
     }
 
     fn read(&self, backend: &Ref<Self>, within: Duration) -> Call {
-        let ask = backend.ask(Query::new("SELECT 7").typed::<(i64,)>()).within(within);
-        Box::pin(async move {
-            assert_eq!(ask.await?, [(7,)]);
-            Ok(())
-        })
+        seven(backend, within)
     }
 
     fn slow(&self, backend: &Ref<Self>, takes: Duration, within: Duration) -> Option<Call> {
-        let ask = backend.ask(Query::new("SELECT pg_sleep($1)").bind(takes.as_secs_f64())).within(within);
-        Some(Box::pin(async move { ask.await.map(drop) }))
+        Some(call(backend, Query::new("SELECT pg_sleep($1)").bind(takes.as_secs_f64()), within))
     }
 
     fn bad(&self, backend: &Ref<Self>, within: Duration) -> Call {
-        let ask = backend.ask(Query::new("SELECT nothing FROM nowhere")).within(within);
-        Box::pin(async move { ask.await.map(drop) })
+        nothing(backend, within)
     }
 
     fn write(&self, backend: &Ref<Self>, key: u64, within: Duration) -> Option<Call> {
         let key = i64::try_from(key).unwrap();
-        let ask = backend.ask(Execute::new("INSERT INTO entry VALUES ($1)").bind(key)).within(within);
-        Some(Box::pin(async move { ask.await.map(drop) }))
+        Some(call(backend, Execute::new("INSERT INTO entry VALUES ($1)").bind(key), within))
     }
 
     async fn writes(&self, key: u64) -> u32 {
@@ -77,8 +71,7 @@ impl ContractSubject for Subject {
             }
             Ok::<(), TxError>(())
         });
-        let ask = backend.ask(closure).within(within);
-        Some(Box::pin(async move { ask.await.map(drop) }))
+        Some(call(backend, closure, within))
     }
 
     async fn make_unreachable(&self) -> bool {

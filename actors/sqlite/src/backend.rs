@@ -13,13 +13,15 @@ use backstop_core::{
     backend::{Backend, Serve},
     call::{CallContext, Deadline},
     clock,
-    error::{Executed, Failure, FailureKind, Phase},
+    error::Failure,
     snapshot::PoolSnapshot,
 };
 use backstop_sql::{
     BatchInsert, Dialect, Execute, InsertReport, Query, QueryAs, QueryStream, Request, RowStream, Rows, Sql,
-    Statement, StatementError, Transact, TransactAsync, Transaction, TxOptions, Written, crud::Shapes,
+    Statement, StatementError, Transact, TransactAsync, Transaction, TxOptions, Written,
+    crud::Shapes,
     memo::Memo,
+    reply::{self, at_statement},
 };
 use serde::de::DeserializeOwned;
 
@@ -215,18 +217,8 @@ impl Serve<Query> for Sqlite {
 
 impl<T: DeserializeOwned + Send + 'static> Serve<QueryAs<T>> for Sqlite {
     async fn serve(&self, message: &QueryAs<T>, call: &CallContext) -> Result<Vec<T>, Failure> {
-        let rows = self.rows(message.request(), call).await?;
-        if rows.is_truncated() {
-            let text = format!("the reply exceeds the limit after {} rows", rows.len());
-            return Err(unusable(FailureKind::TooLarge, text));
-        }
-        rows.into_typed().map_err(|error| unusable(FailureKind::Decode, error.to_string()).caused_by(error))
+        reply::typed(self.rows(message.request(), call).await?)
     }
-}
-
-/// A read has no effect, so its lost reply leaves nothing executed.
-fn unusable(kind: FailureKind, text: String) -> Failure {
-    Failure::new(kind, text).in_phase(Phase::Decode).executed_is(Executed::No)
 }
 
 impl Serve<Execute> for Sqlite {
@@ -235,9 +227,7 @@ impl Serve<Execute> for Sqlite {
         let (statement, request) = (Arc::clone(&known.statement), message.request());
         drop(known);
         if request.rows_expected.is_some() {
-            // what may have to be undone is not committed by itself
-            let alone = Transaction::from_iter([Request::clone(request)]);
-            return self.serve(&alone, call).await?.pop().ok_or_else(error::lost);
+            return reply::undoable(self, request, call).await;
         }
         let work = Work::One(statement, Arc::clone(request));
         match self.core().write(work, call).await? {
@@ -252,8 +242,8 @@ impl Serve<Transaction> for Sqlite {
         let requests = message.requests();
         let mut statements = Vec::with_capacity(requests.len());
         for (at, request) in requests.iter().enumerate() {
-            let known = self.checked(request).map_err(|failure| at_statement(&failure, at))?;
-            session::joins(&known.statement).map_err(|error| at_statement(&error.into(), at))?;
+            let known = self.checked(request).map_err(|failure| at_statement(failure, at))?;
+            session::joins(&known.statement).map_err(|error| at_statement(error.into(), at))?;
             statements.push(Arc::clone(&known.statement));
         }
         if statements.is_empty() {
@@ -267,13 +257,6 @@ impl Serve<Transaction> for Sqlite {
             _ => Err(error::lost()),
         }
     }
-}
-
-fn at_statement(failure: &Failure, at: usize) -> Failure {
-    Failure::refused(format!("statement {at}: {}", failure.message()))
-        .in_phase(failure.phase())
-        .counts_as(failure.outcome())
-        .with_code(failure.code().unwrap_or("invalid_statement").to_owned())
 }
 
 impl<R: Send + 'static> Serve<Transact<R>> for Sqlite {

@@ -9,6 +9,7 @@ use std::{
 };
 
 use backstop_core::{backend::Connect, error::ConfigError, policy::duration};
+use backstop_sql::options::in_range;
 use serde::Deserialize;
 
 use crate::{Sqlite, SqliteShared};
@@ -139,130 +140,61 @@ impl SqliteOptions {
         }
     }
 
-    /// Sets whether a missing file is created; `true` by default.
-    #[must_use]
-    pub fn create(mut self, create: bool) -> Self {
-        self.create = create;
-        self
-    }
-
-    /// Sets how many threads serve long reads, 1 to 64; 2 by default. As many more serve streams and read-only
-    /// transactions once there are any; further ones wait for their turn.
-    #[must_use]
-    pub fn readers(mut self, readers: usize) -> Self {
-        self.readers = readers;
-        self
-    }
-
-    /// Sets when a commit counts as durable; [`Synchronous::Full`] by default.
-    #[must_use]
-    pub fn synchronous(mut self, synchronous: Synchronous) -> Self {
-        self.synchronous = synchronous;
-        self
-    }
-
-    /// Sets how long a call waits for a lock of another process, up to 60 s and never past the call's
-    /// deadline; 5 s by default.
-    #[must_use]
-    pub fn busy_timeout(mut self, timeout: Duration) -> Self {
-        self.busy_timeout = timeout;
-        self
-    }
-
-    /// Sets how many prepared statements a connection keeps, 1 to 10,000; 256 by default.
-    #[must_use]
-    pub fn statement_cache(mut self, statements: usize) -> Self {
-        self.statement_cache = statements;
-        self
-    }
-
-    /// Sets how many operations may share a commit, 1 to 10,000; 512 by default. At [`Synchronous::Normal`] a
-    /// commit takes 96 at most, which is faster there.
-    #[must_use]
-    pub fn group_max(mut self, operations: usize) -> Self {
-        self.group_max = operations;
-        self
-    }
-
-    /// Sets the most rows of a reply, 1 to 10,000,000; 10,000 by default.
-    #[must_use]
-    pub fn rows_max(mut self, rows: usize) -> Self {
-        self.rows_max = rows;
-        self
-    }
-
-    /// Sets the most bytes of a reply, 1 KiB to 1 GB; 16 MiB by default.
-    #[must_use]
-    pub fn bytes_max(mut self, bytes: usize) -> Self {
-        self.bytes_max = bytes;
-        self
-    }
-
-    /// Sets how many steps of the engine a read may take on the caller's thread before it moves to a reader
-    /// thread, 1,000 to 10,000,000; 20,000 by default, which is a fraction of a millisecond.
-    #[must_use]
-    pub fn inline_steps(mut self, steps: u32) -> Self {
-        self.inline_steps = steps;
-        self
-    }
-
-    /// Sets how long reads on the caller's thread may share one read transaction, up to 100 ms; 1 ms by
-    /// default, and 0 gives each read its own.
-    ///
-    /// A commit of this backend ends it at once, so reads always see what was acknowledged. A commit of
-    /// another process is seen this much later at most. Sharing saves two locks of the file a read: a point
-    /// read costs half.
-    #[must_use]
-    pub fn read_window(mut self, window: Duration) -> Self {
-        self.read_window = window;
-        self
-    }
-
-    /// Sets how long a transaction's closure may stay without a statement, up to 60 s; 1 s by default.
-    ///
-    /// A closure that awaits is ended when the limit has passed. One that does not cannot be stopped from
-    /// outside: the limit is noticed at its next statement or at its end. Either way the transaction is rolled
-    /// back.
-    #[must_use]
-    pub fn transaction_idle(mut self, idle: Duration) -> Self {
-        self.transaction_idle = idle;
-        self
-    }
-
-    /// Sets how long a stream may stand still between two chunks, because nobody reads or because the statement
-    /// finds nothing, up to an hour; 30 s by default. In memory it is [`Self::transaction_idle`] where that is
-    /// shorter, because the stream holds the writer there.
-    #[must_use]
-    pub fn stream_idle(mut self, idle: Duration) -> Self {
-        self.stream_idle = idle;
-        self
+    backstop_sql::setters! {
+        /// Sets whether a missing file is created; `true` by default.
+        create: bool,
+        /// Sets how many threads serve long reads, 1 to 64; 2 by default. As many more serve streams and
+        /// read-only transactions once there are any; further ones wait for their turn.
+        readers: usize,
+        /// Sets when a commit counts as durable; [`Synchronous::Full`] by default.
+        synchronous: Synchronous,
+        /// Sets how long a call waits for a lock of another process, up to 60 s and never past the call's
+        /// deadline; 5 s by default.
+        busy_timeout: Duration,
+        /// Sets how many prepared statements a connection keeps, 1 to 10,000; 256 by default.
+        statement_cache: usize,
+        /// Sets how many operations may share a commit, 1 to 10,000; 512 by default. At [`Synchronous::Normal`]
+        /// a commit takes 96 at most, which is faster there.
+        group_max: usize,
+        /// Sets the most rows of a reply, 1 to 10,000,000; 10,000 by default.
+        rows_max: usize,
+        /// Sets the most bytes of a reply, 1 KiB to 1 GB; 16 MiB by default.
+        bytes_max: usize,
+        /// Sets how many steps of the engine a read may take on the caller's thread before it moves to a reader
+        /// thread, 1,000 to 10,000,000; 20,000 by default, which is a fraction of a millisecond.
+        inline_steps: u32,
+        /// Sets how long reads on the caller's thread may share one read transaction, up to 100 ms; 1 ms by
+        /// default, and 0 gives each read its own.
+        ///
+        /// A commit of this backend ends it at once, so reads always see what was acknowledged. A commit of
+        /// another process is seen this much later at most. Sharing saves two locks of the file a read: a point
+        /// read costs half.
+        read_window: Duration,
+        /// Sets how long a transaction's closure may stay without a statement, up to 60 s; 1 s by default.
+        ///
+        /// A closure that awaits is ended when the limit has passed. One that does not cannot be stopped from
+        /// outside: the limit is noticed at its next statement or at its end. Either way the transaction is
+        /// rolled back.
+        transaction_idle: Duration,
+        /// Sets how long a stream may stand still between two chunks, because nobody reads or because the
+        /// statement finds nothing, up to an hour; 30 s by default. In memory it is [`Self::transaction_idle`]
+        /// where that is shorter, because the stream holds the writer there.
+        stream_idle: Duration,
     }
 
     /// Checks every setting and returns them with the path made absolute.
     pub(crate) fn checked(&self) -> Result<Self, ConfigError> {
-        in_range("readers", self.readers, 1, 64)?;
-        in_range("statement_cache", self.statement_cache, 1, 10_000)?;
-        in_range("group_max", self.group_max, 1, 10_000)?;
-        in_range("rows_max", self.rows_max, 1, 10_000_000)?;
-        in_range("bytes_max", self.bytes_max, 1 << 10, 1_000_000_000)?;
-        in_range("inline_steps", self.inline_steps as usize, 1_000, 10_000_000)?;
-        at_most_a_minute("busy_timeout", self.busy_timeout)?;
-        at_most_a_minute("transaction_idle", self.transaction_idle)?;
-        if self.read_window > Duration::from_millis(100) {
-            let text = format!("must be at most 100ms, it is {:?}", self.read_window);
-            return Err(ConfigError::new("read_window", text));
-        }
-        if self.stream_idle > Duration::from_secs(3_600) {
-            let text = format!("must be at most an hour, it is {:?}", self.stream_idle);
-            return Err(ConfigError::new("stream_idle", text));
-        }
-        for (setting, value) in
-            [("transaction_idle", self.transaction_idle), ("stream_idle", self.stream_idle)]
-        {
-            if value.is_zero() {
-                return Err(ConfigError::new(setting, "must be longer than 0"));
-            }
-        }
+        in_range("readers", self.readers, 1..=64)?;
+        in_range("statement_cache", self.statement_cache, 1..=10_000)?;
+        in_range("group_max", self.group_max, 1..=10_000)?;
+        in_range("rows_max", self.rows_max, 1..=10_000_000)?;
+        in_range("bytes_max", self.bytes_max, 1 << 10..=1_000_000_000)?;
+        in_range("inline_steps", self.inline_steps as usize, 1_000..=10_000_000)?;
+        let (shortest, minute) = (Duration::from_nanos(1), Duration::from_secs(60));
+        duration::check("busy_timeout", self.busy_timeout, Duration::ZERO, minute)?;
+        duration::check("read_window", self.read_window, Duration::ZERO, Duration::from_millis(100))?;
+        duration::check("transaction_idle", self.transaction_idle, shortest, minute)?;
+        duration::check("stream_idle", self.stream_idle, shortest, 60 * minute)?;
         let place = match &self.place {
             Place::Memory => Place::Memory,
             Place::File(path) => Place::File(checked_path(path)?),
@@ -282,20 +214,6 @@ impl Connect for SqliteOptions {
     async fn connect(&self, shared: &Arc<SqliteShared>) -> Result<Sqlite, ConfigError> {
         Ok(Sqlite::new(Arc::clone(shared)))
     }
-}
-
-fn in_range(setting: &str, value: usize, min: usize, max: usize) -> Result<(), ConfigError> {
-    if (min..=max).contains(&value) {
-        return Ok(());
-    }
-    Err(ConfigError::new(setting, format!("must be {min} to {max}, it is {value}")))
-}
-
-fn at_most_a_minute(setting: &str, value: Duration) -> Result<(), ConfigError> {
-    if value <= Duration::from_secs(60) {
-        return Ok(());
-    }
-    Err(ConfigError::new(setting, format!("must be at most 60s, it is {value:?}")))
 }
 
 /// Refuses what could name another file than the one that is meant, and makes the rest absolute.

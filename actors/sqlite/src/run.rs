@@ -1,7 +1,10 @@
 //! Runs one statement on a connection: bind, step, collect within limits.
 
 use backstop_core::error::{Executed, Failure, FailureKind, Phase};
-use backstop_sql::{Column, Columns, Params, Request, Rows, Statement, StatementError, Value, Verb, Written};
+use backstop_sql::{
+    Column, Columns, Params, Request, Rows, Statement, StatementError, Value, Verb, Written,
+    reply::not_a_read,
+};
 use rusqlite::{
     CachedStatement, Connection,
     types::{ToSql, ToSqlOutput, ValueRef},
@@ -287,12 +290,6 @@ pub(crate) fn not_text(columns: &Columns, at: usize, past: Past) -> Failure {
     )
     .in_phase(Phase::Decode)
     .executed_is(executed)
-}
-
-fn not_a_read() -> Failure {
-    Failure::refused("the statement writes or returns no rows, and `Query` reads; use `Execute`")
-        .counts_as(backstop_core::outcome::Outcome::NotCounted)
-        .with_code("not_a_read")
 }
 
 fn read_only() -> Failure {

@@ -5,7 +5,10 @@ use std::{fs, path::PathBuf, time::Duration};
 
 use backstop_sql::{Execute, Query, Transact, Tx};
 use backstop_sqlite::SqliteOptions;
-use backstop_testkit::contract::{Ability, Call, ContractSubject, Ref};
+use backstop_testkit::{
+    contract::{Ability, Call, ContractSubject, Ref, call},
+    sql::{nothing, seven},
+};
 use tempfile::TempDir;
 
 struct Subject(TempDir);
@@ -40,30 +43,23 @@ impl ContractSubject for Subject {
     }
 
     fn read(&self, backend: &Ref<Self>, within: Duration) -> Call {
-        let ask = backend.ask(Query::new("SELECT 7").typed::<(i64,)>()).within(within);
-        Box::pin(async move {
-            assert_eq!(ask.await?, [(7,)]);
-            Ok(())
-        })
+        seven(backend, within)
     }
 
     fn slow(&self, backend: &Ref<Self>, _: Duration, within: Duration) -> Option<Call> {
         // SQLite cannot sleep: this counts for hours, until it is interrupted.
         let sql = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 100000000000) \
                    SELECT count(*) FROM n";
-        let ask = backend.ask(Query::new(sql)).within(within);
-        Some(Box::pin(async move { ask.await.map(drop) }))
+        Some(call(backend, Query::new(sql), within))
     }
 
     fn bad(&self, backend: &Ref<Self>, within: Duration) -> Call {
-        let ask = backend.ask(Query::new("SELECT nothing FROM nowhere")).within(within);
-        Box::pin(async move { ask.await.map(drop) })
+        nothing(backend, within)
     }
 
     fn write(&self, backend: &Ref<Self>, key: u64, within: Duration) -> Option<Call> {
         let key = i64::try_from(key).unwrap();
-        let ask = backend.ask(Execute::new("INSERT INTO entry VALUES (?)").bind(key)).within(within);
-        Some(Box::pin(async move { ask.await.map(drop) }))
+        Some(call(backend, Execute::new("INSERT INTO entry VALUES (?)").bind(key), within))
     }
 
     async fn writes(&self, key: u64) -> u32 {
@@ -74,8 +70,7 @@ impl ContractSubject for Subject {
 
     fn caller_panic(&self, backend: &Ref<Self>, within: Duration) -> Option<Call> {
         let closure: Transact<()> = Transact::new(|_: &mut Tx<'_>| panic!("the caller's own"));
-        let ask = backend.ask(closure).within(within);
-        Some(Box::pin(async move { ask.await.map(drop) }))
+        Some(call(backend, closure, within))
     }
 
     async fn make_unreachable(&self) -> bool {

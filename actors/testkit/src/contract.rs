@@ -24,7 +24,11 @@ mod stage;
 
 use std::{future::Future, pin::Pin, time::Duration};
 
-use backstop_core::{backend::Connect, error::CallError};
+use backstop_core::{
+    backend::{Connect, Serve},
+    error::CallError,
+    message::Message,
+};
 use backstop_supervisor::BackendRef;
 
 pub use self::checks::*;
@@ -34,6 +38,16 @@ pub type Call = Pin<Box<dyn Future<Output = Result<(), CallError>>>>;
 
 /// The reference to a subject's backend.
 pub type Ref<S> = BackendRef<<<S as ContractSubject>::Connect as Connect>::Backend>;
+
+/// Asks, and takes any reply.
+pub fn call<B, M>(backend: &BackendRef<B>, message: M, within: Duration) -> Call
+where
+    B: Serve<M>,
+    M: Message,
+{
+    let ask = backend.ask(message).within(within);
+    Box::pin(async move { ask.await.map(drop) })
+}
 
 /// What a subject may lack, so that a check or a part of one has nothing to check.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -194,6 +194,13 @@ impl Failure {
         self
     }
 
+    /// Puts other words in place of the message; all else stays.
+    #[must_use]
+    pub fn with_message(mut self, message: impl Into<Arc<str>>) -> Self {
+        self.0.message = message.into();
+        self
+    }
+
     /// Sets the cause; it must hold no secret.
     #[must_use]
     pub fn caused_by(mut self, source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {

@@ -100,12 +100,7 @@ pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duratio
 ///
 /// # Errors
 /// Names the setting, its range and its value.
-pub(crate) fn check(
-    setting: &str,
-    value: Duration,
-    least: Duration,
-    most: Duration,
-) -> Result<(), ConfigError> {
+pub fn check(setting: &str, value: Duration, least: Duration, most: Duration) -> Result<(), ConfigError> {
     if value >= least && value <= most {
         return Ok(());
     }

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use backstop_core::error::ConfigError;
+use backstop_core::{error::ConfigError, policy::duration::check};
+use backstop_sql::options::in_range;
 
 use super::MySqlOptions;
 
@@ -13,30 +14,16 @@ const HOUR: Duration = Duration::from_secs(60 * 60);
 /// Refuses what cannot work, and names it.
 pub(super) fn settings(options: &MySqlOptions) -> Result<(), ConfigError> {
     let milli = Duration::from_millis(1);
-    count("pool_size", options.pool_size, 1, 1_000)?;
-    count("max_overflow", options.max_overflow, 0, 1_000)?;
-    count("statement_cache", options.statement_cache, 1, 10_000)?;
-    count("rows_max", options.rows_max, 1, 10_000_000)?;
-    count("bytes_max", options.bytes_max, 1 << 10, 1_000_000_000)?;
-    time("acquire_timeout", options.acquire_timeout, milli, MINUTE)?;
-    time("connect_timeout", options.connect_timeout, milli, MINUTE)?;
-    time("verify_after", options.verify_after, Duration::ZERO, HOUR)?;
-    time("max_lifetime", options.max_lifetime, SECOND, 24 * HOUR)?;
-    time("idle_timeout", options.idle_timeout, SECOND, 24 * HOUR)?;
-    time("keepalive", options.keepalive, SECOND, 2 * HOUR)?;
-    time("stream_idle", options.stream_idle, milli, HOUR)
-}
-
-fn count(setting: &str, value: usize, min: usize, max: usize) -> Result<(), ConfigError> {
-    if (min..=max).contains(&value) {
-        return Ok(());
-    }
-    Err(ConfigError::new(setting, format!("must be {min} to {max}, it is {value}")))
-}
-
-fn time(setting: &str, value: Duration, min: Duration, max: Duration) -> Result<(), ConfigError> {
-    if (min..=max).contains(&value) {
-        return Ok(());
-    }
-    Err(ConfigError::new(setting, format!("must be {min:?} to {max:?}, it is {value:?}")))
+    in_range("pool_size", options.pool_size, 1..=1_000)?;
+    in_range("max_overflow", options.max_overflow, 0..=1_000)?;
+    in_range("statement_cache", options.statement_cache, 1..=10_000)?;
+    in_range("rows_max", options.rows_max, 1..=10_000_000)?;
+    in_range("bytes_max", options.bytes_max, 1 << 10..=1_000_000_000)?;
+    check("acquire_timeout", options.acquire_timeout, milli, MINUTE)?;
+    check("connect_timeout", options.connect_timeout, milli, MINUTE)?;
+    check("verify_after", options.verify_after, Duration::ZERO, HOUR)?;
+    check("max_lifetime", options.max_lifetime, SECOND, 24 * HOUR)?;
+    check("idle_timeout", options.idle_timeout, SECOND, 24 * HOUR)?;
+    check("keepalive", options.keepalive, SECOND, 2 * HOUR)?;
+    check("stream_idle", options.stream_idle, milli, HOUR)
 }

@@ -90,7 +90,7 @@ fn a_statement_that_the_closure_gave_up_takes_the_transaction_with_it() {
             Ok(())
         });
         assert_failed(db.ask(closure).await, FailureKind::Cancelled, Executed::No);
-        until("the statement's end on the server", || db.sessions_with("SLEEP") == 0).await;
+        until("the statement's end on the server", async || db.sessions_with("SLEEP") == 0).await;
         assert!(db.ids().await.is_empty());
     });
 }
@@ -114,7 +114,7 @@ fn a_commit_whose_answer_is_lost_is_unknown_whatever_the_server_did() {
             });
             let call = db.start(crate::support::LONG, closure);
             if direction == Direction::ToClient {
-                until("the commit on the server", || {
+                until("the commit on the server", async || {
                     db.database.sql("SELECT count(*) FROM t;").unwrap() == "1"
                 })
                 .await;
@@ -125,7 +125,7 @@ fn a_commit_whose_answer_is_lost_is_unknown_whatever_the_server_did() {
             proxy.cut_all(true);
             let failure = assert_failed(call.await.unwrap(), FailureKind::Lost, Executed::Unknown);
             assert!(failure.message().contains("lost"), "{failure}");
-            until("the end of its sessions", || db.sessions() == 0).await;
+            until("the end of its sessions", async || db.sessions() == 0).await;
             let ids = db.database.sql("SELECT id FROM t;").unwrap();
             assert_eq!(ids, kept.iter().map(i32::to_string).collect::<Vec<_>>().join("\n"));
         }

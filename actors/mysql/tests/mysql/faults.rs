@@ -43,9 +43,9 @@ fn my2_a_statement_that_an_operator_kills_was_not_executed() {
                 .then(Request::new("INSERT INTO t VALUES (1, 1)"))
                 .then(Request::new("SELECT SLEEP(15)"));
             let holder = db.start(LONG, holder);
-            until("the lock", || db.sessions_with("SLEEP") == 1).await;
+            until("the lock", async || db.sessions_with("SLEEP") == 1).await;
             let call = db.start(LONG, Execute::new("INSERT INTO t VALUES (1, 2)"));
-            until("the statement", || db.sessions_with("(1, 2)") == 1).await;
+            until("the statement", async || db.sessions_with("(1, 2)") == 1).await;
             kill(&db, what, "(1, 2)");
             let failure = call.await.unwrap().unwrap_err().failure();
             assert_eq!(failure.kind(), kind, "{failure}");
@@ -54,7 +54,7 @@ fn my2_a_statement_that_an_operator_kills_was_not_executed() {
                 assert_eq!(failure.executed(), Executed::No, "{failure}");
             }
             holder.abort();
-            until("its end", || db.sessions_with("SLEEP") == 0).await;
+            until("its end", async || db.sessions_with("SLEEP") == 0).await;
             assert_eq!(db.ids().await, Vec::<i64>::new());
         }
     });
@@ -84,7 +84,7 @@ fn my2_a_paused_server_costs_a_call_its_deadline_and_no_more() {
         );
         server.resume().unwrap();
         assert_eq!(db.ask(one()).await.unwrap(), [1]);
-        until("an idle pool", || db.lane.pool().active == 0).await;
+        until("an idle pool", async || db.lane.pool().active == 0).await;
         let count = db.ids().await.len();
         assert!(count == 1 || count == 2, "{count}");
     });
@@ -100,7 +100,7 @@ fn my3_a_session_that_the_server_forgot_is_found_before_anything_is_sent() {
         for id in 0..3_i64 {
             db.ask(Execute::new("INSERT INTO t VALUES (?, ?)").bind(id).bind(id)).await.unwrap();
             assert_eq!(db.lane.pool().idle, 1);
-            until("the end of the idle session", || db.sessions() == 0).await;
+            until("the end of the idle session", async || db.sessions() == 0).await;
         }
         assert_eq!(db.ids().await, [0, 1, 2]);
         assert!(db.lane.pool().created_total >= 3);
@@ -168,9 +168,9 @@ fn my7_a_reply_past_its_limit_is_cut_and_its_statement_ended() {
         assert!(rows.is_truncated() && rows.len() == 100);
         assert_failed(db.ask(QueryAs::<i64>::new(endless)).await, FailureKind::TooLarge, Executed::No);
         assert!(start.elapsed() < Duration::from_secs(5), "{:?}", start.elapsed());
-        until("its end on the server", || db.sessions_with("seq_1_to_1000000 d") == 0).await;
+        until("its end on the server", async || db.sessions_with("seq_1_to_1000000 d") == 0).await;
         // a few rows past the limit cost no connection
-        until("an idle pool", || db.lane.pool().active == 0).await;
+        until("an idle pool", async || db.lane.pool().active == 0).await;
         let created = db.lane.pool().created_total;
         assert!(db.ask(Query::new("SELECT seq FROM seq_1_to_150")).await.unwrap().is_truncated());
         assert_eq!(db.ask(one()).await.unwrap(), [1]);

@@ -37,8 +37,8 @@ fn a_transaction_that_is_given_up_at_any_await_is_there_as_a_whole_or_not_at_all
             let base = i64::try_from(polls).unwrap() * 10;
             let insert = |id: i64| Request::with_params("INSERT INTO t VALUES (?, ?)", (id, id));
             let list = Transaction::new().then(insert(base)).then(insert(base + 1)).then(insert(base + 2));
-            let done = give_up_after(polls, ask(&db.lane, &list, LONG)).await;
-            until("an idle pool", || db.lane.pool().active == 0).await;
+            let done = give_up_after(polls, ask(&*db.lane, &list, LONG)).await;
+            until("an idle pool", async || db.lane.pool().active == 0).await;
             let found = db
                 .ask(QueryAs::<i64>::new("SELECT count(*) FROM t WHERE id DIV 10 = ?").bind(base / 10))
                 .await
@@ -66,15 +66,15 @@ fn reads_and_writes_that_are_given_up_at_any_await_leave_an_idle_pool() {
         for polls in 1..30 {
             let id = i64::try_from(polls).unwrap();
             let write = Execute::new("INSERT INTO t VALUES (?, ?)").bind(id).bind(id);
-            give_up_after(polls, ask(&db.lane, &write, LONG)).await;
+            give_up_after(polls, ask(&*db.lane, &write, LONG)).await;
             let read = Query::new("SELECT * FROM t, t AS u LIMIT 500");
-            give_up_after(polls, ask(&db.lane, &read, LONG)).await;
+            give_up_after(polls, ask(&*db.lane, &read, LONG)).await;
         }
-        until("an idle pool", || db.lane.pool().active == 0).await;
+        until("an idle pool", async || db.lane.pool().active == 0).await;
         assert!(db.ids().await.contains(&29), "the last write had time enough");
         let snapshot = db.lane.pool();
         assert_eq!(snapshot.created_total, snapshot.closed_total + snapshot.idle as u64, "{snapshot:?}");
-        until("no session beyond the pool", || db.sessions() == db.lane.pool().idle).await;
+        until("no session beyond the pool", async || db.sessions() == db.lane.pool().idle).await;
     });
 }
 
@@ -96,7 +96,7 @@ fn a_closure_that_is_given_up_between_statements_frees_its_locks_and_keeps_its_c
         call.abort();
         db.run("UPDATE t SET v = v + 10 WHERE id = 1").await;
         assert_eq!(db.ask(QueryAs::<i64>::new("SELECT v FROM t")).await.unwrap(), [11]);
-        until("an idle pool", || db.lane.pool().active == 0).await;
+        until("an idle pool", async || db.lane.pool().active == 0).await;
         assert!(db.lane.pool().created_total <= created + 2, "{:?}", db.lane.pool());
     });
 }
@@ -108,8 +108,8 @@ fn a_statement_that_nobody_waits_for_is_ended_on_the_server() {
         // it computes for hours and never looks whether its client is there
         let endless = Query::new("SELECT count(*) FROM seq_1_to_1000000 a, seq_1_to_1000000 e");
         db.ask_in(crate::support::SHORT, endless).await.unwrap_err();
-        until("its end on the server", || db.sessions_with("seq_1_to_1000000 e") == 0).await;
-        until("an idle pool", || db.lane.pool().active == 0).await;
+        until("its end on the server", async || db.sessions_with("seq_1_to_1000000 e") == 0).await;
+        until("an idle pool", async || db.lane.pool().active == 0).await;
         assert_eq!(db.ask(QueryAs::<i64>::new("SELECT 1")).await.unwrap(), [1]);
     });
 }

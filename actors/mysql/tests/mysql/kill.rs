@@ -33,9 +33,9 @@ async fn write(db: &Db<'_>, caller: u64, stop: &Cell<bool>, ledger: &RefCell<Led
         ledger.borrow_mut().sent(key, Class::Unsafe);
         // even keys as one statement, odd ones as a transaction whose halves must be there together
         let result = if key.is_multiple_of(2) {
-            ask(&db.lane, &Execute::from(row(0)), TIMEOUT).await.map(drop)
+            ask(&*db.lane, &Execute::from(row(0)), TIMEOUT).await.map(drop)
         } else {
-            ask(&db.lane, &Transaction::new().then(row(1)).then(row(2)), TIMEOUT).await.map(drop)
+            ask(&*db.lane, &Transaction::new().then(row(1)).then(row(2)), TIMEOUT).await.map(drop)
         };
         let fate = match result {
             Ok(()) => Fate::Acknowledged,
@@ -62,15 +62,15 @@ fn my1_kill_9_loses_no_acknowledged_write_and_doubles_none() {
             let acknowledged = || ledger.borrow().count(Fate::Acknowledged);
             for _ in 0..ROUNDS {
                 let before = acknowledged();
-                until("acknowledged writes", || acknowledged() > before + 50).await;
+                until("acknowledged writes", async || acknowledged() > before + 50).await;
                 server.kill().unwrap();
                 let not_served = || ledger.borrow().len() - acknowledged();
                 let failed = not_served();
-                until("a call that meets the outage", || not_served() > failed + 20).await;
+                until("a call that meets the outage", async || not_served() > failed + 20).await;
                 server.restart().unwrap();
             }
             let before = acknowledged();
-            until("writes after the last restart", || acknowledged() > before + 50).await;
+            until("writes after the last restart", async || acknowledged() > before + 50).await;
             stop.set(true);
         };
         tokio::join!(load, faults);

@@ -87,9 +87,9 @@ fn a_write_that_waits_for_a_lock_is_killed_when_its_caller_goes_away() {
         let holder = holding(&db, &locked, &end);
         locked.notified().await;
         let waits = db.start(LONG, Execute::new("UPDATE t SET v = 9 WHERE id = 1"));
-        crate::support::until("the wait", || db.sessions_with("SET v = 9") == 1).await;
+        crate::support::until("the wait", async || db.sessions_with("SET v = 9") == 1).await;
         waits.abort();
-        crate::support::until("its end on the server", || db.sessions_with("SET v = 9") == 0).await;
+        crate::support::until("its end on the server", async || db.sessions_with("SET v = 9") == 0).await;
         end.notify_one();
         holder.await.unwrap();
         let values = db.ask(QueryAs::<i64>::new("SELECT v FROM t ORDER BY id")).await.unwrap();

@@ -2,7 +2,6 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
 mod closures;
-mod crud;
 mod faults;
 mod gone;
 mod inserts;
@@ -14,7 +13,7 @@ mod packets;
 mod pool;
 mod sessions;
 mod streams;
+mod suite;
 mod support;
 mod transactions;
 mod types;
-mod wire;

@@ -49,7 +49,7 @@ fn my6_a_packet_that_is_swallowed_swapped_or_cut_never_makes_a_wrong_row() {
             }
         }
         assert!(spoiled >= 20, "{spoiled} replies were spoiled");
-        until("an idle pool", || db.lane.pool().active == 0).await;
+        until("an idle pool", async || db.lane.pool().active == 0).await;
     });
 }
 
@@ -69,7 +69,7 @@ fn my6_a_write_whose_answer_is_spoiled_is_unknown_and_never_repeated() {
                 }
                 End::Failed(_) => {}
             }
-            until("an idle pool", || db.lane.pool().active == 0).await;
+            until("an idle pool", async || db.lane.pool().active == 0).await;
             db.ask(QueryAs::<i64>::new("SELECT 1")).await.unwrap();
         }
     });

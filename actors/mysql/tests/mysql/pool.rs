@@ -25,7 +25,7 @@ fn a_call_without_a_connection_says_why_in_time() {
     lane(async {
         let db = Db::with(|options| options.pool_size(2).max_overflow(0)).await;
         let busy: Vec<_> = (0..2).map(|_| db.start(LONG, Query::new("SELECT SLEEP(20)"))).collect();
-        until("two busy connections", || db.sessions_with("SLEEP") == 2).await;
+        until("two busy connections", async || db.sessions_with("SLEEP") == 2).await;
         let failure = db.ask_in(SHORT, one()).await.unwrap_err().failure();
         assert_eq!((failure.kind(), failure.executed()), (FailureKind::Exhausted, Executed::No), "{failure}");
         assert_eq!(failure.phase(), Phase::Acquire);
@@ -49,7 +49,7 @@ fn an_idle_connection_of_another_lane_is_closed_for_a_lane_that_waits() {
         }
         assert_eq!(db.lane.pool().idle, 2);
         let other = db.another_lane().await;
-        assert_eq!(ask(&other, &one(), Duration::from_millis(500)).await.unwrap(), [1]);
+        assert_eq!(ask(&*other, &one(), Duration::from_millis(500)).await.unwrap(), [1]);
         assert_eq!((db.lane.pool().idle, other.pool().idle), (1, 1));
     });
 }
@@ -68,9 +68,9 @@ fn eight_lanes_with_four_connections_all_make_progress_and_never_pass_the_cap() 
                 tokio::task::spawn_local(async move {
                     let sleep = Query::new("SELECT SLEEP(0.002)");
                     if at % 2 == 0 {
-                        ask(&lane, &sleep, LONG).await.map(drop)
+                        ask(&*lane, &sleep, LONG).await.map(drop)
                     } else {
-                        ask(&lane, &Execute::new("DO 1"), LONG).await.map(drop)
+                        ask(&*lane, &Execute::new("DO 1"), LONG).await.map(drop)
                     }
                 })
             })
@@ -86,7 +86,7 @@ fn eight_lanes_with_four_connections_all_make_progress_and_never_pass_the_cap() 
             call.await.unwrap().unwrap();
         }
         assert!((2..=4).contains(&most), "{most} connections of 4");
-        until("no overflow", || lanes.iter().map(|lane| lane.pool().idle).sum::<usize>() <= 4).await;
+        until("no overflow", async || lanes.iter().map(|lane| lane.pool().idle).sum::<usize>() <= 4).await;
     });
 }
 
@@ -98,9 +98,9 @@ fn overflow_is_closed_when_nobody_waits() {
         for call in calls {
             call.await.unwrap().unwrap();
         }
-        until("one connection", || db.lane.pool().idle == 1 && db.lane.pool().active == 0).await;
+        until("one connection", async || db.lane.pool().idle == 1 && db.lane.pool().active == 0).await;
         assert_eq!(db.lane.pool().created_total, 5);
-        until("one session", || db.sessions() == 1).await;
+        until("one session", async || db.sessions() == 1).await;
     });
 }
 
@@ -150,7 +150,7 @@ fn a_closed_lane_leaves_no_session_on_the_server() {
         assert_eq!(db.sessions(), 1);
         db.lane.close(Deadline::after(LONG)).await;
         assert_eq!(db.lane.pool().idle, 0);
-        until("no session", || db.sessions() == 0).await;
+        until("no session", async || db.sessions() == 0).await;
     });
 }
 
@@ -162,10 +162,10 @@ fn a_lane_that_is_dropped_leaves_no_session_on_the_server() {
         let stream =
             db.ask(QueryStream::new("SELECT a.seq FROM seq_1_to_1000000 a, seq_1_to_1000000 b")).await;
         let other = db.another_lane().await;
-        drop(std::mem::replace(&mut db.lane, other));
-        until("no session", || db.sessions() <= 1).await;
+        drop(std::mem::replace(&mut db.one.lane, other));
+        until("no session", async || db.sessions() <= 1).await;
         drop(stream);
-        until("no session but the killer's", || db.sessions_with("seq_1_to") == 0).await;
+        until("no session but the killer's", async || db.sessions_with("seq_1_to") == 0).await;
     });
 }
 
@@ -182,9 +182,9 @@ fn eight_threads_share_four_connections_and_all_are_served() {
                     for round in 0..30_i64 {
                         if round % 2 == 0 {
                             let read = QueryAs::<i64>::new("SELECT ?").bind(round);
-                            assert_eq!(ask(&lane, &read, LONG).await.unwrap(), [round]);
+                            assert_eq!(ask(&*lane, &read, LONG).await.unwrap(), [round]);
                         } else {
-                            ask(&lane, &Execute::new("DO 1"), LONG).await.unwrap();
+                            ask(&*lane, &Execute::new("DO 1"), LONG).await.unwrap();
                         }
                     }
                     lane.close(Deadline::after(LONG)).await;

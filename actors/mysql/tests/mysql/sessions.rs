@@ -17,7 +17,7 @@ fn variables_locks_and_temporary_tables_end_with_their_call() {
         let rows = db.ask(QueryAs::<Option<i64>>::new("SELECT @left")).await.unwrap();
         assert_eq!(rows, [None]);
         db.ask(Query::new("SELECT GET_LOCK('name', 1)")).await.unwrap();
-        until("a free lock", || db.database.sql("SELECT IS_FREE_LOCK('name');").unwrap() == "1").await;
+        until("a free lock", async || db.database.sql("SELECT IS_FREE_LOCK('name');").unwrap() == "1").await;
         db.run("CREATE TEMPORARY TABLE temp (a int)").await;
         let failure = db.ask(Execute::new("INSERT INTO temp VALUES (1)")).await;
         assert_failed(failure, FailureKind::Refused, Executed::No);

@@ -27,7 +27,7 @@ fn a_long_result_comes_in_order_and_in_chunks() {
             }
         }
         assert_eq!(next, 50_001);
-        until("an idle pool", || db.lane.pool().active == 0).await;
+        until("an idle pool", async || db.lane.pool().active == 0).await;
         assert_eq!(db.lane.pool().created_total, 1);
     });
 }
@@ -50,8 +50,8 @@ fn a_stream_that_is_dropped_is_ended_on_the_server() {
         stream.next_chunk().await.unwrap().unwrap();
         assert_eq!(db.sessions_with("seq_1_to_1000000 b"), 1);
         drop(stream);
-        until("its end on the server", || db.sessions_with("seq_1_to_1000000 b") == 0).await;
-        until("an idle pool", || db.lane.pool().active == 0).await;
+        until("its end on the server", async || db.sessions_with("seq_1_to_1000000 b") == 0).await;
+        until("an idle pool", async || db.lane.pool().active == 0).await;
         assert_eq!(db.ask(QueryAs::<i64>::new("SELECT 1")).await.unwrap(), [1]);
     });
 }
@@ -92,8 +92,8 @@ fn a_stream_that_nobody_reads_gives_its_connection_back() {
         let db = Db::with(|options| options.stream_idle(Duration::from_millis(200))).await;
         let endless = "SELECT a.seq FROM seq_1_to_1000000 a, seq_1_to_1000000 c";
         let mut stream = db.ask(QueryStream::new(endless)).await.unwrap();
-        until("its end on the server", || db.sessions_with("seq_1_to_1000000 c") == 0).await;
-        until("an idle pool", || db.lane.pool().active == 0).await;
+        until("its end on the server", async || db.sessions_with("seq_1_to_1000000 c") == 0).await;
+        until("an idle pool", async || db.lane.pool().active == 0).await;
         let mut end = None;
         while let Some(chunk) = stream.next_chunk().await {
             end = chunk.err();

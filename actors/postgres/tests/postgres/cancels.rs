@@ -33,7 +33,7 @@ fn a_caller_that_goes_away_at_any_await_leaves_a_clean_session_and_no_lock() {
                 Ok::<_, TxError>(())
             });
             let ended = {
-                let mut work = std::pin::pin!(ask(&db.lane, &call, LONG));
+                let mut work = std::pin::pin!(ask(&*db.lane, &call, LONG));
                 let mut left = polls;
                 std::future::poll_fn(|context| {
                     left -= 1;
@@ -71,7 +71,7 @@ fn a_storm_of_cancels_never_stops_another_calls_statement() {
                 let lane = std::rc::Rc::clone(&db.lane);
                 tokio::task::spawn_local(async move {
                     for _ in 0..40 {
-                        ask(&lane, &Query::new("SELECT pg_sleep(0.02)"), LONG).await.unwrap();
+                        ask(&*lane, &Query::new("SELECT pg_sleep(0.02)"), LONG).await.unwrap();
                     }
                 })
             })

@@ -48,14 +48,14 @@ fn a_host_that_is_down_is_passed_over() {
         assert_eq!(name_of(&db).await, "a");
         a.kill().unwrap();
         until("the other host", async || {
-            ask(&db.lane, &QueryAs::<String>::new("SELECT name FROM node"), LONG)
+            ask(&*db.lane, &QueryAs::<String>::new("SELECT name FROM node"), LONG)
                 .await
                 .is_ok_and(|names| names == ["b"])
         })
         .await;
         b.kill().unwrap();
         until("an outage", async || {
-            let ended = ask(&db.lane, &QueryAs::<String>::new("SELECT name FROM node"), LONG).await;
+            let ended = ask(&*db.lane, &QueryAs::<String>::new("SELECT name FROM node"), LONG).await;
             ended.is_err_and(|end| end.failure().kind() == FailureKind::Unavailable)
         })
         .await;
@@ -80,7 +80,7 @@ fn writes_follow_the_primary_through_a_failover() {
         demote(&a);
         b.sql("SELECT pg_promote();").unwrap();
         until("the new primary", async || {
-            ask(&db.lane, &Execute::new("UPDATE node SET n = n + 10"), LONG).await.is_ok()
+            ask(&*db.lane, &Execute::new("UPDATE node SET n = n + 10"), LONG).await.is_ok()
         })
         .await;
         assert_eq!(

@@ -158,7 +158,7 @@ fn a_server_that_stands_still_ends_every_call_at_its_deadline_and_goes_on_afterw
         assert!(!fates.contains(&Executed::Yes));
         server.resume().unwrap();
         until("service", async || {
-            ask(&db.lane, &Query::new("SELECT 1"), Duration::from_secs(2)).await.is_ok()
+            ask(&*db.lane, &Query::new("SELECT 1"), Duration::from_secs(2)).await.is_ok()
         })
         .await;
         until("a settled pool", async || db.shared.snapshot().active == 0).await;

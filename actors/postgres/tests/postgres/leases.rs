@@ -137,7 +137,7 @@ fn a_lane_that_waits_gets_an_idle_connection_of_another_one_in_time() {
         assert_eq!(db.lane.pool().idle, 2);
         let other = db.another_lane().await;
         let started = clock::now();
-        ask(&other, &Query::new("SELECT 1"), LONG).await.unwrap();
+        ask(&*other, &Query::new("SELECT 1"), LONG).await.unwrap();
         assert!(clock::now() - started < Duration::from_millis(350), "{:?}", clock::now() - started);
         assert_eq!((db.lane.pool().idle, other.pool().idle), (1, 1));
     });
@@ -152,7 +152,7 @@ fn a_lane_is_not_starved_by_another_one_under_load() {
                 let lane = std::rc::Rc::clone(&db.lane);
                 tokio::task::spawn_local(async move {
                     loop {
-                        ask(&lane, &Query::new("SELECT pg_sleep(0.01)"), LONG).await.unwrap();
+                        ask(&*lane, &Query::new("SELECT pg_sleep(0.01)"), LONG).await.unwrap();
                     }
                 })
             })
@@ -160,7 +160,7 @@ fn a_lane_is_not_starved_by_another_one_under_load() {
         until("load", async || db.lane.pool().waiting > 0).await;
         let other = db.another_lane().await;
         let started = clock::now();
-        ask(&other, &Query::new("SELECT 1"), LONG).await.unwrap();
+        ask(&*other, &Query::new("SELECT 1"), LONG).await.unwrap();
         assert!(clock::now() - started < Duration::from_secs(1));
         assert!(db.shared.snapshot().connections <= 2);
         busy.iter().for_each(tokio::task::JoinHandle::abort);

@@ -3,7 +3,6 @@
 
 mod batches;
 mod cancels;
-mod crud;
 mod hosts;
 mod kills;
 mod leases;
@@ -15,8 +14,8 @@ mod options;
 mod pipes;
 mod statements;
 mod streams;
+mod suite;
 mod support;
 mod threads;
 mod tls;
 mod transactions;
-mod wire;

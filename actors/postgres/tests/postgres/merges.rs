@@ -256,8 +256,8 @@ fn who_leaves_before_the_statement_takes_the_row_along() {
         tokio::task::yield_now().await;
         // the first one is under way, so these two wait for its end
         let (stays, leaves) = (row(2), row(3));
-        let mut stays = Box::pin(ask(&lane, &stays, LONG));
-        let mut leaves = Box::pin(ask(&lane, &leaves, LONG));
+        let mut stays = Box::pin(ask(&*lane, &stays, LONG));
+        let mut leaves = Box::pin(ask(&*lane, &leaves, LONG));
         assert!(poll_immediate(&mut stays).await.is_none());
         assert!(poll_immediate(&mut leaves).await.is_none());
         drop(leaves);

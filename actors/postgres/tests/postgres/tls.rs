@@ -121,13 +121,13 @@ fn a_rotated_password_is_used_by_new_connections_and_a_wrong_one_is_not_tried_ag
         assert_eq!(db.int("SELECT 1").await, 1);
         let other = db.another_lane().await;
         for _ in 0..10 {
-            let refused = ask(&other, &Query::new("SELECT 1"), LONG).await;
+            let refused = ask(&*other, &Query::new("SELECT 1"), LONG).await;
             let failure = assert_failed(refused, FailureKind::Auth, Executed::No);
             assert!(!failure.to_string().contains("first"), "{failure}");
         }
         let tries = server.log_tail(1000).matches("password authentication failed").count();
         assert_eq!(tries, 1);
         handle.rotate("second");
-        ask(&other, &Query::new("SELECT 1"), LONG).await.unwrap();
+        ask(&*other, &Query::new("SELECT 1"), LONG).await.unwrap();
     });
 }

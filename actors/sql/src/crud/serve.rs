@@ -14,7 +14,7 @@ use super::{
     Count, DeleteMany, DeleteOne, Exists, InsertMany, InsertOne, Inserted, SelectMany, SelectManyAs,
     SelectOne, SelectOneAs, Shapes, UpdateMany, UpdateOne, Upsert,
 };
-use crate::{BatchInsert, Dialect, Execute, Query, Request, Rows, Written};
+use crate::{BatchInsert, Dialect, Execute, Query, Request, Rows, Written, reply::typed};
 
 /// What a backend needs so that [`serve_crud!`](crate::serve_crud) can give it the messages of this module.
 ///
@@ -232,17 +232,6 @@ async fn write<B: CrudEngine>(
         }
         _ => Ok(written),
     }
-}
-
-/// Rows as they are typed; a read has no effect, so a reply that cannot be used leaves nothing executed.
-fn typed<T: DeserializeOwned>(rows: Rows) -> Result<Vec<T>, Failure> {
-    let unusable =
-        |kind, text: String| Failure::new(kind, text).in_phase(Phase::Decode).executed_is(Executed::No);
-    if rows.is_truncated() {
-        let text = format!("the reply exceeds the limit after {} rows", rows.len());
-        return Err(unusable(FailureKind::TooLarge, text));
-    }
-    rows.into_typed().map_err(|error| unusable(FailureKind::Decode, error.to_string()).caused_by(error))
 }
 
 fn first(rows: &Rows) -> Option<i64> {

@@ -9,6 +9,7 @@ use backstop_core::{
 use backstop_sql::{
     ChunkReport, InsertReport, Request, Statement, Written,
     message::{Chunk, Chunks},
+    reply::at_statement,
 };
 use rusqlite::Connection;
 
@@ -125,7 +126,7 @@ impl Bench<'_> {
             let _watching = self.watch.job(ticket);
             let result = self.one(statement, request, During::Statement);
             let result = result.and_then(|written| request.check_rows(&written).map(|()| written));
-            replies.push(result.map_err(|failure| in_statement(failure, replies.len()))?);
+            replies.push(result.map_err(|failure| at_statement(failure, replies.len()))?);
         }
         Ok(replies)
     }
@@ -170,18 +171,4 @@ pub(crate) fn verdict(failure: Failure, ticket: &Ticket) -> Failure {
     Failure::new(FailureKind::Timeout, "the deadline passed, and the statement was rolled back")
         .executed_is(Executed::No)
         .with_code(code)
-}
-
-/// Says which statement of a list failed; the kind and the rest stay.
-fn in_statement(failure: Failure, at: usize) -> Failure {
-    let text = format!("statement {at}: {}", failure.message());
-    let mut named = Failure::new(failure.kind(), text)
-        .in_phase(failure.phase())
-        .executed_is(failure.executed())
-        .counts_as(failure.outcome())
-        .transient(failure.is_transient());
-    if let Some(code) = failure.code() {
-        named = named.with_code(code.to_owned());
-    }
-    named
 }

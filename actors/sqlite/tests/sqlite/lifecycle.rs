@@ -10,6 +10,7 @@ use backstop_sqlite::{
     SqliteOptions,
     sql::{Execute, Query, QueryAs, Request, Transaction},
 };
+use backstop_testkit::lane::OneLane;
 use futures_util::future::join_all;
 
 use crate::support::{Db, LONG, ask, lane};
@@ -47,7 +48,7 @@ fn closing_the_last_lane_writes_the_log_back() {
 fn the_threads_end_with_the_last_reference() {
     lane(async {
         let db = Db::with_table().await;
-        let Db { dir, shared, lane, options, .. } = db;
+        let Db { dir, one: OneLane { shared, lane, options }, .. } = db;
         drop((shared, lane));
         let wal = dir.path().join("test.db-wal");
         tokio::time::timeout(LONG, async {
@@ -67,7 +68,7 @@ fn the_threads_end_with_the_last_reference() {
 fn lanes_share_one_writer_and_see_each_others_writes() {
     let (db, options, shared) = lane(async {
         let db = Db::with_table().await;
-        (db.dir, db.options, db.shared)
+        (db.dir, db.one.options, db.one.shared)
     });
     let threads: Vec<_> = (0..4)
         .map(|thread| {

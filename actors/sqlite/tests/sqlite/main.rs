@@ -19,6 +19,7 @@ mod options;
 mod panics;
 mod reads;
 mod streams;
+mod suite;
 mod support;
 mod tx_options;
 mod values;

@@ -1,64 +1,31 @@
-//! Drives a backend as the guard will: a deadline, a little patience beyond it, then the future is dropped.
+//! A database file of the test's own with one lane of the backend.
 
 use std::{
-    future::Future,
+    ops::Deref,
     path::{Path, PathBuf},
-    rc::Rc,
-    sync::{Arc, mpsc},
+    sync::mpsc,
     time::Duration,
 };
 
 use backstop_core::{
-    backend::{Backend, Connect, Serve},
+    backend::{Backend as _, Serve},
     call::{CallContext, Deadline, OpId},
-    error::{Executed, Failure, FailureKind},
     message::Message,
 };
-use backstop_sqlite::{
-    Sqlite, SqliteOptions, SqliteShared,
-    sql::{Execute, Query, QueryAs, Transact},
-};
+use backstop_sqlite::{Sqlite, SqliteOptions, sql::Transact};
+use backstop_testkit::lane::OneLane;
 use tempfile::TempDir;
 
-/// Long enough for anything that should end by itself.
-pub(crate) const LONG: Duration = Duration::from_secs(20);
+pub(crate) use backstop_testkit::lane::{End, LONG, ask, assert_failed, lane};
 
 /// A statement that runs for minutes unless something stops it.
 pub(crate) const ENDLESS: &str = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 100000000000) SELECT count(*) FROM n";
-
-/// Runs a test on one thread, as a lane would.
-pub(crate) fn lane<F: Future>(test: F) -> F::Output {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    tokio::task::LocalSet::new().block_on(&runtime, test)
-}
-
-/// How a call ended without a reply.
-#[derive(Debug)]
-pub(crate) enum End {
-    Failed(Failure),
-    /// The future was dropped; whether the backend says that something was sent.
-    Dropped {
-        sent: bool,
-    },
-}
-
-impl End {
-    #[track_caller]
-    pub(crate) fn failure(self) -> Failure {
-        match self {
-            Self::Failed(failure) => failure,
-            Self::Dropped { sent } => panic!("the call was dropped (sent: {sent}), it should have failed"),
-        }
-    }
-}
 
 /// A database with one lane, in a directory that vanishes where it has its own.
 pub(crate) struct Db {
     pub(crate) dir: TempDir,
     file: PathBuf,
-    pub(crate) shared: Arc<SqliteShared>,
-    pub(crate) lane: Rc<Sqlite>,
-    pub(crate) options: SqliteOptions,
+    pub(crate) one: OneLane<SqliteOptions>,
 }
 
 impl Db {
@@ -79,9 +46,7 @@ impl Db {
 
     async fn open(dir: TempDir, file: PathBuf, change: impl FnOnce(SqliteOptions) -> SqliteOptions) -> Self {
         let options = change(SqliteOptions::file(&file));
-        let shared = Arc::new(options.share().unwrap());
-        let lane = Rc::new(options.connect(&shared).await.unwrap());
-        Self { dir, file, shared, lane, options }
+        Self { dir, file, one: OneLane::new(options).await }
     }
 
     /// A database with `t(id INTEGER PRIMARY KEY, v UNIQUE)`.
@@ -105,20 +70,6 @@ impl Db {
         rusqlite::Connection::open(self.path()).unwrap()
     }
 
-    pub(crate) async fn ask<M: Message>(&self, message: M) -> Result<M::Reply, End>
-    where
-        Sqlite: Serve<M>,
-    {
-        ask(&self.lane, &message, LONG).await
-    }
-
-    pub(crate) async fn ask_in<M: Message>(&self, timeout: Duration, message: M) -> Result<M::Reply, End>
-    where
-        Sqlite: Serve<M>,
-    {
-        ask(&self.lane, &message, timeout).await
-    }
-
     /// Asks as one who waits for the word beyond the deadline: how soon it comes is another test's matter.
     pub(crate) async fn ask_patiently<M: Message>(
         &self,
@@ -133,18 +84,12 @@ impl Db {
         result.unwrap_or_else(|_| panic!("no word after {LONG:?}")).map_err(End::Failed)
     }
 
-    /// Runs a statement that must work.
-    pub(crate) async fn run(&self, sql: &'static str) {
-        self.ask(Execute::new(sql)).await.unwrap_or_else(|end| panic!("{sql}: {end:?}"));
-    }
-
     pub(crate) async fn count(&self, table: &str) -> i64 {
-        let rows = self.ask(Query::new(format!("SELECT count(*) FROM {table}"))).await.unwrap();
-        rows.get(0).unwrap()[0].as_int().unwrap()
+        self.int(format!("SELECT count(*) FROM {table}")).await
     }
 
     pub(crate) async fn values(&self) -> Vec<i64> {
-        self.ask(QueryAs::<i64>::new("SELECT v FROM t ORDER BY v")).await.unwrap()
+        self.ints("SELECT v FROM t ORDER BY v").await
     }
 
     /// Starts a call in the background and lets it reach its queue.
@@ -156,8 +101,7 @@ impl Db {
     where
         Sqlite: Serve<M>,
     {
-        let lane = Rc::clone(&self.lane);
-        let task = tokio::task::spawn_local(async move { ask(&lane, &message, timeout).await });
+        let task = self.one.start(timeout, message);
         tokio::task::yield_now().await;
         task
     }
@@ -187,27 +131,10 @@ pub(crate) struct Hold {
     _release: mpsc::Sender<()>,
 }
 
-pub(crate) async fn ask<M: Message>(lane: &Sqlite, message: &M, timeout: Duration) -> Result<M::Reply, End>
-where
-    Sqlite: Serve<M>,
-{
-    let call = CallContext::new(OpId::next(), Deadline::after(timeout));
-    let patience = call.deadline().instant() + Sqlite::SETTLE;
-    let result = tokio::time::timeout_at(patience, lane.serve(message, &call)).await;
-    match result {
-        Ok(Ok(reply)) => Ok(reply),
-        Ok(Err(failure)) => Err(End::Failed(failure)),
-        Err(_) => Err(End::Dropped { sent: call.was_sent() }),
-    }
-}
+impl Deref for Db {
+    type Target = OneLane<SqliteOptions>;
 
-#[track_caller]
-pub(crate) fn assert_failed<T: std::fmt::Debug>(
-    result: Result<T, End>,
-    kind: FailureKind,
-    executed: Executed,
-) -> Failure {
-    let failure = result.unwrap_err().failure();
-    assert_eq!((failure.kind(), failure.executed()), (kind, executed), "{failure}");
-    failure
+    fn deref(&self) -> &Self::Target {
+        &self.one
+    }
 }

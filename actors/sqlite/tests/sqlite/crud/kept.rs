@@ -19,9 +19,9 @@ use backstop_sqlite::{
         crud::{Filter, InsertOne, SelectOne, UpdateOne},
     },
 };
+use backstop_testkit::sql::three;
 use serde_json::json;
 
-use super::three;
 use crate::support::{Db, LONG, lane};
 
 /// A lane behind its policies, as the supervisor runs it.
