@@ -3,7 +3,7 @@
 use std::{
     sync::{
         Arc,
-        atomic::{AtomicU8, Ordering::Relaxed},
+        atomic::{AtomicU8, AtomicU64, Ordering::Relaxed},
     },
     time::{Duration, Instant},
 };
@@ -44,6 +44,8 @@ pub struct Sample {
     pub p50: f64,
     /// The latency in microseconds that 99 % of the operations did not exceed.
     pub p99: f64,
+    /// The latency in microseconds that 99.9 % of the operations did not exceed.
+    pub p999: f64,
     /// Processor time of this process for one operation, in microseconds, callers included.
     pub cpu: f64,
     /// A figure of the contender's own, such as operations a commit.
@@ -54,18 +56,22 @@ pub struct Sample {
 #[derive(Clone, Debug)]
 pub struct Stopwatch {
     phase: Arc<AtomicU8>,
+    callers: Arc<AtomicU64>,
     warm_up: Duration,
     measured: Duration,
     /// Latency is read off every so many operations, because two clock reads cost 40 ns.
     every: u64,
 }
 
+/// How far apart callers begin, so that no two of them do the same at the same time.
+const STRIDE: u64 = 1_009;
 const COUNTING: u8 = 1;
 const OVER: u8 = 2;
 
 /// One caller: `while let Some(turn) = caller.next() { .. }`, and what it saw.
 pub struct Caller {
     watch: Stopwatch,
+    number: u64,
     turn: u64,
     counted: u64,
     timed: Option<Instant>,
@@ -75,12 +81,13 @@ pub struct Caller {
 impl Stopwatch {
     /// Measures turns of this length.
     pub fn new(warm_up: Duration, measured: Duration, every: u64) -> Self {
-        Self { phase: Arc::default(), warm_up, measured, every }
+        Self { phase: Arc::default(), callers: Arc::default(), warm_up, measured, every }
     }
 
     /// Starts a turn: a thread of its own moves the phases on, so that busy callers cannot delay them.
     pub fn start(&self) -> std::thread::JoinHandle<(Duration, f64)> {
         self.phase.store(0, Relaxed);
+        self.callers.store(0, Relaxed);
         let watch = self.clone();
         std::thread::spawn(move || {
             std::thread::sleep(watch.warm_up);
@@ -92,13 +99,30 @@ impl Stopwatch {
         })
     }
 
-    /// Makes one caller.
+    /// How long a turn runs before it is measured, and how long it is measured.
+    pub fn lengths(&self) -> (Duration, Duration) {
+        (self.warm_up, self.measured)
+    }
+
+    /// Makes one caller of the turn that was started.
     pub fn caller(&self) -> Caller {
-        Caller { watch: self.clone(), turn: 0, counted: 0, timed: None, latency: histogram() }
+        let number = self.callers.fetch_add(1, Relaxed);
+        let turn = number * STRIDE;
+        Caller { watch: self.clone(), number, turn, counted: 0, timed: None, latency: histogram() }
     }
 }
 
 impl Caller {
+    /// Its number within the turn, from 0.
+    pub fn number(&self) -> u64 {
+        self.number
+    }
+
+    /// Says whether the turn is over, for one whose operations do not count.
+    pub fn is_over(&self) -> bool {
+        self.watch.phase.load(Relaxed) == OVER
+    }
+
     /// Notes the end of one operation and begins the next one; `None` when the turn is over.
     pub fn next(&mut self) -> Option<u64> {
         let phase = self.watch.phase.load(Relaxed);
@@ -133,6 +157,7 @@ impl Sample {
             rate: counted / elapsed.as_secs_f64(),
             p50: micros(0.5),
             p99: micros(0.99),
+            p999: micros(0.999),
             cpu: cpu * 1e6 / counted.max(1.0),
             extra: None,
         }

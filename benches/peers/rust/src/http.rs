@@ -22,5 +22,5 @@ pub fn run(options: &Options) {
         backstop::gets("Backstop, 2 threads", &base, 2),
     ];
     let lines = rounds::run(options, EVERY, &options.callers(&[1, 16, 64, 256]), &mut contenders);
-    table::show(options, "HTTP GET, 100 bytes, loopback", PEER, &lines, None);
+    table::show(options, "HTTP GET, 100 bytes, loopback", &[PEER], &lines, None);
 }

@@ -6,10 +6,13 @@ mod contender;
 mod echo;
 mod http;
 mod messaging;
+mod mysql;
 mod options;
 mod postgres;
+mod python;
 mod rounds;
 mod spread;
+mod sql;
 mod sqlite;
 mod table;
 
@@ -28,6 +31,10 @@ fn main() {
         Command::Sqlite => sqlite::run(&options),
         Command::Http => http::run(&options),
         Command::Postgres => postgres::run(&options),
+        Command::PostgresMixed => postgres::mixed::run(&options),
+        Command::PostgresBulk => postgres::bulk::run(&options),
+        Command::MySql => mysql::run(&options),
+        Command::Python => python::run(&options),
         Command::HttpServer => http::server::serve(),
     }
 }

@@ -20,8 +20,7 @@ pub fn run(options: &Options) {
             backstop::same_thread(),
         ];
         let lines = rounds::run(options, EVERY, &options.callers(&[1, 64]), &mut contenders);
-        table::show(options, "Messages, same thread", "kameo", &lines, None);
-        table::show(options, "Messages, same thread", "ractor", &lines, None);
+        table::show(options, "Messages, same thread", &["kameo", "ractor"], &lines, None);
     }
     if options.wants("cross thread") {
         let mut contenders = vec![
@@ -32,6 +31,12 @@ pub fn run(options: &Options) {
             backstop::cross_thread(),
         ];
         let lines = rounds::run(options, EVERY, &options.callers(&[1, 64]), &mut contenders);
-        table::show(options, "Messages from a work-stealing runtime", "kameo, own thread", &lines, None);
+        table::show(
+            options,
+            "Messages from a work-stealing runtime",
+            &["kameo, own thread", "ractor, own thread"],
+            &lines,
+            None,
+        );
     }
 }

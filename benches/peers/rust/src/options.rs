@@ -2,9 +2,9 @@
 
 use std::{path::PathBuf, str::FromStr, time::Duration};
 
-const USAGE: &str = "usage: backstop-peers messaging|sqlite|http|postgres [--rounds 5] [--seconds 0.4] [--warm-up 0.1] \
-[--callers 1,64] [--only part-of-a-name] [--json file] [--directory for-databases] \
-[--url postgres://user:password@host/database]";
+const USAGE: &str = "usage: backstop-peers messaging|sqlite|http|postgres|postgres-mixed|postgres-bulk|mysql|python \
+[--url of-the-server] [--rounds 5] [--seconds 0.4] [--warm-up 0.1] [--callers 1,64] [--only part-of-a-name] \
+[--json file] [--directory for-databases] [--python interpreter]";
 
 /// A comparison.
 #[derive(Clone, Copy, Debug)]
@@ -17,6 +17,14 @@ pub enum Command {
     Http,
     /// Key look-ups and inserts, against deadpool-postgres, sqlx and bb8.
     Postgres,
+    /// Point reads beside a slow statement, against deadpool-postgres.
+    PostgresMixed,
+    /// Many rows at a time, against COPY and unnest by tokio-postgres; `--callers` are the rows.
+    PostgresBulk,
+    /// Key look-ups and inserts, against mysql_async.
+    MySql,
+    /// Key look-ups and inserts, against the drivers of a Python service.
+    Python,
     /// The server of the HTTP comparison, which the program starts itself.
     HttpServer,
 }
@@ -42,6 +50,8 @@ pub struct Options {
     pub directory: Option<PathBuf>,
     /// The server of comparisons that need one.
     pub url: Option<String>,
+    /// The interpreter of the Python peers, with their packages.
+    pub python: PathBuf,
 }
 
 impl Options {
@@ -52,6 +62,10 @@ impl Options {
             Some("sqlite") => Command::Sqlite,
             Some("http") => Command::Http,
             Some("postgres") => Command::Postgres,
+            Some("postgres-mixed") => Command::PostgresMixed,
+            Some("postgres-bulk") => Command::PostgresBulk,
+            Some("mysql") => Command::MySql,
+            Some("python") => Command::Python,
             Some(crate::http::server::ARGUMENT) => Command::HttpServer,
             _ => return Err(USAGE.into()),
         };
@@ -65,6 +79,7 @@ impl Options {
             json: None,
             directory: None,
             url: None,
+            python: "python3".into(),
         };
         while let Some(flag) = args.next() {
             let value = args.next().ok_or_else(|| format!("{flag} needs a value\n{USAGE}"))?;
@@ -78,11 +93,21 @@ impl Options {
                 "--only" => options.only = Some(value),
                 "--json" => options.json = Some(value.into()),
                 "--url" => options.url = Some(value),
+                "--python" => options.python = value.into(),
                 "--directory" => options.directory = Some(value.into()),
                 _ => return Err(format!("unknown option {flag}\n{USAGE}")),
             }
         }
         Ok(options)
+    }
+
+    /// Ends the program, because the comparison needs a server and none was given.
+    pub fn no_server(&self, kind: &str) -> ! {
+        eprintln!(
+            "no server: give --url {kind}://… or DATABASE_URL; a private one: cargo run -p backstop-testkit \
+             --example private_server {kind}"
+        );
+        std::process::exit(2);
     }
 
     /// Says whether a table of this name is wanted.

@@ -1,9 +1,10 @@
 //! Where callers run: on one thread, on threads with lanes of their own, or on a work-stealing runtime.
 
-use std::{future::Future, sync::mpsc, thread};
+use std::{future::Future, pin::Pin, sync::mpsc, thread};
 
 use tokio::{
     runtime::{Builder, Runtime},
+    sync::mpsc as mailbox,
     task::LocalSet,
 };
 
@@ -74,25 +75,46 @@ where
     Sample::of(seen, turn)
 }
 
-type Job = Box<dyn FnOnce(&Arbiter) + Send>;
+type Job = Box<dyn FnOnce() -> Pin<Box<dyn Future<Output = ()>>> + Send>;
 
 /// Several threads that each host callers and the lanes they use, like the workers of actix-web.
+///
+/// They run between turns too, so that a lane can give up connections that another one waits for.
 pub struct Workers {
-    jobs: Vec<mpsc::Sender<Job>>,
+    jobs: Vec<mailbox::UnboundedSender<Job>>,
 }
 
 impl Workers {
     /// Starts so many threads.
     pub fn start(count: usize) -> Self {
         let start = |_| {
-            let (jobs, queue) = mpsc::channel::<Job>();
+            let (jobs, mut queue) = mailbox::unbounded_channel::<Job>();
             thread::spawn(move || {
-                let arbiter = Arbiter::here();
-                queue.iter().for_each(|job| job(&arbiter));
+                Arbiter::here().run(async {
+                    while let Some(job) = queue.recv().await {
+                        job().await;
+                    }
+                });
             });
             jobs
         };
         Self { jobs: (0..count).map(start).collect() }
+    }
+
+    /// Runs something on the first thread, and waits for it.
+    pub fn run<T, Fut>(&self, work: impl FnOnce() -> Fut + Send + 'static) -> T
+    where
+        T: Send + 'static,
+        Fut: Future<Output = T> + 'static,
+    {
+        let (tx, result) = mpsc::channel();
+        let job: Job = Box::new(move || {
+            Box::pin(async move {
+                let _ = tx.send(work().await);
+            })
+        });
+        assert!(self.jobs[0].send(job).is_ok(), "a worker has ended");
+        result.recv().unwrap()
     }
 
     /// Takes a turn with the callers spread over the threads.
@@ -110,10 +132,12 @@ impl Workers {
         for (worker, jobs) in self.jobs.iter().enumerate() {
             let (watch, caller, tx) = (watch.clone(), caller.clone(), tx.clone());
             let share = (worker..callers).step_by(self.jobs.len());
-            let job: Job = Box::new(move |arbiter| {
-                let _ = tx.send(arbiter.run(asked(share.map(|_| caller(watch.caller())))));
+            let job: Job = Box::new(move || {
+                Box::pin(async move {
+                    let _ = tx.send(asked(share.map(|_| caller(watch.caller()))).await);
+                })
             });
-            jobs.send(job).unwrap();
+            assert!(jobs.send(job).is_ok(), "a worker has ended");
         }
         drop(tx);
         Sample::of(seen.iter().flatten(), turn)

@@ -5,7 +5,10 @@ mod bare;
 mod database;
 mod peer;
 
-use self::database::{Database, Durability};
+pub use self::{
+    backstop::{inserts, reads},
+    database::{Database, Durability},
+};
 use crate::{contender::Contender, options::Options, rounds, table};
 
 /// Latency is read off one operation in so many.
@@ -18,36 +21,36 @@ pub fn run(options: &Options) {
     for durability in [Durability::Normal, Durability::Full] {
         let title = format!("SQLite inserts, synchronous={}", durability.word());
         if options.wants(&title) {
-            let mut contenders = inserts(options, durability);
+            let mut contenders = all_inserts(options, durability);
             let lines = rounds::run(options, EVERY, &options.callers(&CALLERS), &mut contenders);
-            table::show(options, &title, PEER, &lines, Some("operations/commit"));
+            table::show(options, &title, &[PEER], &lines, Some("operations/commit"));
         }
     }
     let title = "SQLite point reads";
     if options.wants(title) {
-        let mut contenders = reads(options);
+        let mut contenders = all_reads(options);
         let lines = rounds::run(options, EVERY, &options.callers(&CALLERS), &mut contenders);
-        table::show(options, title, PEER, &lines, None);
+        table::show(options, title, &[PEER], &lines, None);
     }
 }
 
-fn inserts(options: &Options, durability: Durability) -> Vec<Contender> {
+fn all_inserts(options: &Options, durability: Durability) -> Vec<Contender> {
     let database = || Database::create(options, durability);
     vec![
         peer::inserts(PEER, database()),
-        backstop::inserts("Backstop, 1 thread", database(), 1),
-        backstop::inserts("Backstop, 2 threads", database(), 2),
+        inserts("Backstop, 1 thread", database(), 1),
+        inserts("Backstop, 2 threads", database(), 2),
         bare::autocommit("tight loop, autocommit", database()).alone(),
         bare::one_transaction("tight loop, one transaction", database()).alone(),
     ]
 }
 
-fn reads(options: &Options) -> Vec<Contender> {
+fn all_reads(options: &Options) -> Vec<Contender> {
     let database = || Database::create(options, Durability::Normal);
     vec![
         peer::reads(PEER, database()),
-        backstop::reads("Backstop, 1 thread", database(), 1),
-        backstop::reads("Backstop, 2 threads", database(), 2),
+        reads("Backstop, 1 thread", database(), 1),
+        reads("Backstop, 2 threads", database(), 2),
         bare::reads("tight loop", database()).alone(),
     ]
 }

@@ -5,13 +5,11 @@ use std::ops::{Deref, DerefMut};
 use bb8::{ManageConnection, Pool};
 use tokio_postgres::{Client, NoTls, Statement};
 
-use super::{
-    POOL,
-    table::{INSERT, SELECT, Table},
-};
+use super::table::{INSERT, SELECT, Table};
 use crate::{
     contender::Contender,
     spread::{stealing, turn_on},
+    sql::{POOL, key},
 };
 
 struct Manager(tokio_postgres::Config);
@@ -70,7 +68,7 @@ pub fn reads(name: &'static str, table: &Table) -> Contender {
             let pool = pool.clone();
             async move {
                 while let Some(turn) = caller.next() {
-                    let key = Table::key(turn);
+                    let key = key(turn);
                     let client = pool.get().await.unwrap();
                     let row = client.query_one(&client.select, &[&key]).await.unwrap();
                     assert_eq!(row.get::<_, i64>(1), key);

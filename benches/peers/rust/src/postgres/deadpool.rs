@@ -3,19 +3,26 @@
 use deadpool_postgres::{Manager, ManagerConfig, Pool, RecyclingMethod};
 use tokio_postgres::NoTls;
 
-use super::{
-    POOL,
-    table::{INSERT, SELECT, Table},
-};
+use super::table::{INSERT, SELECT, Table};
 use crate::{
     contender::Contender,
     spread::{stealing, turn_on},
+    sql::{POOL, key},
 };
 
-fn pool(table: &Table) -> Pool {
+/// A pool of the common size.
+pub fn pool(table: &Table) -> Pool {
     let config = table.url.parse().unwrap();
     let recycling = ManagerConfig { recycling_method: RecyclingMethod::Fast };
     Pool::builder(Manager::from_config(config, NoTls, recycling)).max_size(POOL).build().unwrap()
+}
+
+/// Reads one row.
+pub async fn read(pool: &Pool, key: i64) {
+    let client = pool.get().await.unwrap();
+    let select = client.prepare_cached(SELECT).await.unwrap();
+    let row = client.query_one(&select, &[&key]).await.unwrap();
+    assert_eq!(row.get::<_, i64>(1), key);
 }
 
 /// Reads by key.
@@ -26,11 +33,7 @@ pub fn reads(name: &'static str, table: &Table) -> Contender {
             let pool = pool.clone();
             async move {
                 while let Some(turn) = caller.next() {
-                    let key = Table::key(turn);
-                    let client = pool.get().await.unwrap();
-                    let select = client.prepare_cached(SELECT).await.unwrap();
-                    let row = client.query_one(&select, &[&key]).await.unwrap();
-                    assert_eq!(row.get::<_, i64>(1), key);
+                    read(&pool, key(turn)).await;
                 }
                 caller
             }

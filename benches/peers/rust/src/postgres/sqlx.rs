@@ -2,13 +2,11 @@
 
 use sqlx::postgres::{PgPool, PgPoolOptions};
 
-use super::{
-    POOL,
-    table::{INSERT, SELECT, Table},
-};
+use super::table::{INSERT, SELECT, Table};
 use crate::{
     contender::Contender,
     spread::{stealing, turn_on},
+    sql::{POOL, key},
 };
 
 async fn pool(table: &Table) -> PgPool {
@@ -30,9 +28,8 @@ pub fn reads(name: &'static str, table: &Table) -> Contender {
             let pool = pool.clone();
             async move {
                 while let Some(turn) = caller.next() {
-                    let key = Table::key(turn);
-                    let row: (String, i64) =
-                        sqlx::query_as(SELECT).bind(key).fetch_one(&pool).await.unwrap();
+                    let key = key(turn);
+                    let row: (String, i64) = sqlx::query_as(SELECT).bind(key).fetch_one(&pool).await.unwrap();
                     assert_eq!(row.1, key);
                 }
                 caller
