@@ -16,7 +16,7 @@ pub mod contract;
 pub mod fake;
 pub mod ledger;
 pub mod proxy;
-pub mod server;
 pub mod sim;
 
 pub use backstop_core::planted;
+pub use backstop_servers as server;

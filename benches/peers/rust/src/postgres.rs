@@ -18,7 +18,7 @@ const POOL: usize = 16;
 /// Runs the comparison and prints its tables.
 pub fn run(options: &Options) {
     let Some(url) = options.url.clone().or_else(|| std::env::var("DATABASE_URL").ok()) else {
-        eprintln!("no server: give --url postgres://… or DATABASE_URL; a private one: cargo run -p backstop-testkit --example private_server postgres");
+        eprintln!("no server: give --url postgres://… or DATABASE_URL; a private one: cargo run -p backstop-servers --example private_server postgres");
         std::process::exit(2);
     };
     let table = Table::create(&url);
