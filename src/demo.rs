@@ -1,12 +1,15 @@
 //! `backstop demo`: the main job on real backends, under a schedule of faults, with a proof at the end.
 //!
 //! Needs nothing but this program: a SQLite file in a temporary directory, an HTTP API of its own on a free
-//! loopback port, and a worker whose code can panic. A bounded number of callers sends single messages,
-//! gathers and batches through the runtime, while the API is slow, hangs, fails and dies, the worker panics
-//! and is flooded, and the database is locked by somebody else.
+//! loopback port, and a worker whose code can panic. Where PostgreSQL and MariaDB are installed, a private
+//! server of each takes part (Linux); the report says so where one is left out. A bounded number of callers sends
+//! single messages, gathers and batches through the runtime and moves money between accounts, while the API is
+//! slow, hangs, fails and dies, the worker panics and is flooded, the database is locked by somebody else, and the
+//! servers are killed and stand still.
 //!
 //! Afterwards every message is accounted for, and what callers were told is held against ledgers outside
-//! the runtime: the database file, read by a fresh connection, and the API's own log.
+//! the runtime: the database file, read by a fresh connection, the API's own log, and the tables of the servers,
+//! which are killed once more and read by their own client programs.
 //!
 //! ```no_run
 //! use backstop::demo::{self, Options, Silent};
@@ -18,6 +21,7 @@
 //! # Ok(()) }
 //! ```
 
+mod audit;
 mod books;
 mod bug;
 mod cast;
@@ -32,6 +36,7 @@ mod pulse;
 mod report;
 mod run;
 mod schedule;
+mod servers;
 mod stage;
 mod upstream;
 mod view;
@@ -49,10 +54,11 @@ pub use self::{
     chronicle::{EventLine, TransitionSeen},
     director::Episode,
     fate::{Failed, Fates},
-    options::{LONGEST, Options, SHORTEST, parse_duration},
+    options::{LONGEST, Options, Presence, SHORTEST, parse_duration},
     report::{BackendReport, Report},
     run::run,
     schedule::FaultKind,
+    servers::LeftOut,
     view::{Lines, Row, Scene, Screen, Silent, Style, View},
 };
 use crate::{orchestrator::LookupError, runtime::RuntimeError};
@@ -82,6 +88,22 @@ pub enum StartError {
     /// The database file at the end.
     #[error("the database file could not be read at the end: {0}")]
     Ledger(#[from] rusqlite::Error),
+    /// A server that was asked for.
+    #[error("{server} is asked for and cannot be had: {reason}")]
+    Server {
+        /// Which one.
+        server: &'static str,
+        /// Why, in one line.
+        reason: String,
+    },
+    /// A server at the end.
+    #[error("{server} could not be read at the end: {reason}")]
+    ServerLedger {
+        /// Which one.
+        server: &'static str,
+        /// Why.
+        reason: String,
+    },
     /// A task.
     #[error("a task of the demo failed: {0}")]
     Task(#[from] tokio::task::JoinError),

@@ -7,8 +7,8 @@ use std::{
     time::Duration,
 };
 
-use backstop::demo::{self, Bug, Lines, Options, Report, Screen, View, parse_duration};
-use clap::{Args, error::ErrorKind};
+use backstop::demo::{self, Bug, Lines, Options, Presence, Report, Screen, View, parse_duration};
+use clap::{Args, ValueEnum, error::ErrorKind};
 use tokio::signal;
 
 use super::{
@@ -43,9 +43,31 @@ pub(crate) struct Arguments {
     /// Leaves the faults out; then nothing may be refused and nothing may fail.
     #[arg(long)]
     no_faults: bool,
+    /// Insists on these servers: postgres, mysql. Otherwise those that are installed take part (Linux).
+    #[arg(long, value_name = "SERVERS", value_enum, value_delimiter = ',')]
+    with: Vec<Server>,
+    /// Leaves these servers out: postgres, mysql.
+    #[arg(long, value_name = "SERVERS", value_enum, value_delimiter = ',')]
+    without: Vec<Server>,
     /// Plants a known bug, which a check must catch; `help` lists them.
     #[arg(long = "break", value_name = "NAME", value_parser = planted)]
     planted: Option<Planted>,
+}
+
+/// A server that may take part, by the kind of its backend.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Server {
+    Postgres,
+    Mysql,
+}
+
+impl Server {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Postgres => "postgres",
+            Self::Mysql => "mysql",
+        }
+    }
 }
 
 /// What `--break` asks for.
@@ -72,18 +94,43 @@ pub(crate) fn run(arguments: &Arguments) -> Exit {
         Some(Planted::Bug(bug)) => Some(bug),
         None => None,
     };
-    let Arguments { duration, seed, no_faults, .. } = *arguments;
-    if let Some(bug) = bug.filter(|bug| no_faults && bug.needs_faults()) {
-        let message =
-            format!("`--break {}` shows only while faults happen; leave `--no-faults` out\n", bug.name());
-        return exit::of_usage(&clap::Error::raw(ErrorKind::ArgumentConflict, message));
-    }
-    match act(&Options { duration, seed, faults: !no_faults, bug }, arguments.json) {
+    let options = match options(arguments, bug) {
+        Ok(options) => options,
+        Err(message) => return exit::of_usage(&clap::Error::raw(ErrorKind::ArgumentConflict, message)),
+    };
+    match act(&options, arguments.json) {
         Ok(report) => finish(&report, arguments.json),
         Err(error) => {
             say(&mut io::stderr(), &format!("error: {error}\n"));
             Exit::NotStarted
         }
+    }
+}
+
+/// What the arguments come to.
+///
+/// # Errors
+/// A line that says which of them contradict each other.
+fn options(arguments: &Arguments, bug: Option<Bug>) -> Result<Options, String> {
+    let Arguments { duration, seed, no_faults, .. } = *arguments;
+    let (postgres, mysql) = (presence(arguments, Server::Postgres)?, presence(arguments, Server::Mysql)?);
+    if let Some(bug) = bug.filter(|bug| no_faults && bug.needs_faults()) {
+        let name = bug.name();
+        return Err(format!("`--break {name}` shows only while faults happen; leave `--no-faults` out\n"));
+    }
+    let no_server = postgres == Presence::Never && mysql == Presence::Never;
+    if let Some(bug) = bug.filter(|bug| no_server && bug.needs_server()) {
+        return Err(format!("`--break {}` needs a server; leave one of `--without` out\n", bug.name()));
+    }
+    Ok(Options { duration, seed, faults: !no_faults, bug, postgres, mysql })
+}
+
+fn presence(arguments: &Arguments, server: Server) -> Result<Presence, String> {
+    match (arguments.with.contains(&server), arguments.without.contains(&server)) {
+        (true, true) => Err(format!("`--with` and `--without` both name {}\n", server.name())),
+        (true, false) => Ok(Presence::Required),
+        (false, true) => Ok(Presence::Never),
+        (false, false) => Ok(Presence::IfInstalled),
     }
 }
 

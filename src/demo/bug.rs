@@ -20,6 +20,8 @@ pub enum Bug {
     AnswerLate,
     /// Half of a transaction is undone.
     TearTransaction,
+    /// An account on a server is credited, and none is debited.
+    MintMoney,
     /// A breaker stays open after its backend has recovered.
     StayOpen,
     /// A message is still under way when the runtime has to stop.
@@ -28,7 +30,7 @@ pub enum Bug {
 
 impl Bug {
     /// All of them.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::LoseAck,
         Self::DoubleWrite,
         Self::LieExecutedNo,
@@ -36,6 +38,7 @@ impl Bug {
         Self::SwapAnswers,
         Self::AnswerLate,
         Self::TearTransaction,
+        Self::MintMoney,
         Self::StayOpen,
         Self::LeaveCall,
     ];
@@ -87,6 +90,11 @@ impl Bug {
             Self::SwapAnswers => ("swap-answers", "two callers get each other's answers", Rule::RightCaller),
             Self::AnswerLate => ("answer-late", "answers come long after their deadline", Rule::InTime),
             Self::TearTransaction => ("tear-transaction", "half of a transaction is undone", Rule::Whole),
+            Self::MintMoney => (
+                "mint-money",
+                "an account on a server is credited, and none is debited; needs PostgreSQL or MariaDB",
+                Rule::MoneyKept,
+            ),
             Self::StayOpen => {
                 ("stay-open", "a breaker stays open after its backend has recovered", Rule::Recovered)
             }

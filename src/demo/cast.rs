@@ -1,7 +1,6 @@
 //! Who takes part: one row for each backend of the demo.
 //!
-//! The three here need nothing but this program. A server that may or may not be there (PostgreSQL, Redis)
-//! is one more row, whose `place` says how it is found.
+//! The first three need nothing but this program. The servers take part where their programs are on this machine.
 
 use serde::{Serialize, Serializer};
 
@@ -14,6 +13,10 @@ pub enum Role {
     Pricing,
     /// Code of our own that can panic.
     Worker,
+    /// Keeps accounts in PostgreSQL.
+    Payments,
+    /// Keeps accounts in MariaDB.
+    Savings,
 }
 
 /// A row of the table.
@@ -25,15 +28,27 @@ struct Member {
     place: &'static str,
 }
 
-const CAST: [Member; 3] = [
+const CAST: [Member; 5] = [
     Member { role: Role::Orders, name: "orders", kind: "sqlite", place: "a temporary file" },
     Member { role: Role::Pricing, name: "pricing", kind: "http", place: "a service on a free loopback port" },
     Member { role: Role::Worker, name: "worker", kind: "worker", place: "this process" },
+    Member { role: Role::Payments, name: "payments", kind: "postgres", place: "a private PostgreSQL" },
+    Member { role: Role::Savings, name: "savings", kind: "mysql", place: "a private MariaDB" },
 ];
 
 impl Role {
     /// All of them, in the order in which they start.
-    pub const ALL: [Self; CAST.len()] = [Self::Orders, Self::Pricing, Self::Worker];
+    pub const ALL: [Self; CAST.len()] =
+        [Self::Orders, Self::Pricing, Self::Worker, Self::Payments, Self::Savings];
+
+    /// Those that are servers, which may be left out.
+    pub const SERVERS: [Self; 2] = [Self::Payments, Self::Savings];
+
+    /// Says whether it is a server, which may be left out.
+    #[must_use]
+    pub fn is_server(self) -> bool {
+        Self::SERVERS.contains(&self)
+    }
 
     /// The name of the backend.
     #[must_use]
@@ -51,6 +66,11 @@ impl Role {
     #[must_use]
     pub fn place(self) -> &'static str {
         self.member().place
+    }
+
+    /// The server by its own name; for others, where they are.
+    pub(crate) fn server(self) -> &'static str {
+        self.place().trim_start_matches("a private ")
     }
 
     /// Finds a backend by its name.

@@ -37,6 +37,8 @@ pub enum Rule {
     NoStrangers,
     /// Transactions took effect as a whole or not at all.
     Whole,
+    /// Money on the servers is neither made nor lost, and each account is what was moved.
+    MoneyKept,
     /// The database file is sound.
     FileSound,
     /// The faults really happened.
@@ -63,6 +65,7 @@ impl Rule {
             Self::NothingTwice => "nothing-twice",
             Self::NoStrangers => "nothing-unasked",
             Self::Whole => "transactions-are-whole",
+            Self::MoneyKept => "money-is-conserved",
             Self::FileSound => "database-is-sound",
             Self::FaultsBit => "faults-were-real",
             Self::Recovered => "backends-recover",
@@ -114,6 +117,8 @@ pub(super) struct Evidence<'a> {
     pub ledgers: &'a Ledgers,
     /// The runtime's own counts once all callers were done, less those of the start.
     pub counts: &'a [RuntimeCounts],
+    /// How many backends took part.
+    pub backends: usize,
     /// How the runtime stopped.
     pub shutdown: &'a ShutdownReport,
 }
@@ -184,6 +189,9 @@ pub(super) fn run(evidence: &Evidence<'_>) -> Vec<Check> {
         effects::whole(evidence.ledgers, &told),
         operation::file_sound(evidence),
     ];
+    if !evidence.ledgers.money.is_empty() {
+        checks.push(effects::money_kept(evidence.ledgers));
+    }
     if evidence.options.faults {
         checks.push(operation::faults_bit(evidence));
         checks.push(operation::recovered(evidence));
@@ -202,12 +210,25 @@ const EXAMPLES: usize = 3;
 struct Wrong {
     count: u64,
     examples: Vec<String>,
+    named: Vec<Role>,
 }
 
 impl Wrong {
     fn add(&mut self, example: impl FnOnce() -> String) {
         self.count += 1;
         if self.examples.len() < EXAMPLES {
+            self.examples.push(example());
+        }
+    }
+
+    /// As [`Self::add`], but of each backend the first example is kept, however many others have.
+    fn add_of(&mut self, role: Role, example: impl FnOnce() -> String) {
+        self.count += 1;
+        let is_new = !self.named.contains(&role);
+        if is_new {
+            self.named.push(role);
+        }
+        if is_new || self.examples.len() < EXAMPLES {
             self.examples.push(example());
         }
     }

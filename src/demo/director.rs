@@ -14,6 +14,7 @@ use super::{
     chronicle::millis,
     lock::FileLock,
     schedule::{Fault, FaultKind, Schedule},
+    servers::{self, Engine},
     stage::Stage,
     upstream::Mode,
     workload,
@@ -69,12 +70,12 @@ pub(super) async fn direct(stage: Rc<Stage>, schedule: Rc<Schedule>, role: Role)
             return;
         }
         let hit_before = stage.books.trouble(role);
-        let at = stage.episode_begins(fault.kind);
+        let at = stage.episode_begins(role, fault.kind);
         let carried_out = carry_out(&stage, fault).await;
         let ended = clock::now();
         stage.episode_ends(at, ended, carried_out.err());
         plant_after(&stage, fault.kind).await;
-        let recovered = recovery(&stage, fault.kind, ended).await;
+        let recovered = recovery(&stage, fault, ended).await;
         stage.edit_episode(at, |episode| {
             episode.complete = recovered.is_some() || !stage.is_over();
             episode.recovered_after_ms = recovered.map(millis);
@@ -107,8 +108,26 @@ async fn carry_out(stage: &Rc<Stage>, fault: Fault) -> Result<(), String> {
             stage.sleep_until(lasts_until).await;
             lock.release().await?;
         }
+        FaultKind::Killed => strike(stage, fault.role, lasts_until, Engine::kill, Engine::restart).await?,
+        FaultKind::Paused => strike(stage, fault.role, lasts_until, Engine::pause, Engine::resume).await?,
     }
     Ok(())
+}
+
+/// Does something to a server and takes it back when its time is over.
+async fn strike(
+    stage: &Stage,
+    role: Role,
+    lasts_until: Instant,
+    begin: fn(&Engine) -> Result<(), String>,
+    end: fn(&Engine) -> Result<(), String>,
+) -> Result<(), String> {
+    let engine = stage.servers.get(role).ok_or("there is no such server")?;
+    let begun = servers::with(engine, begin).await;
+    stage.sleep_until(lasts_until).await;
+    // also after half a beginning: what follows needs the server
+    let ended = servers::with(engine, end).await;
+    begun.and(ended)
 }
 
 /// Makes calls panic, and sees to it that there are some.
@@ -134,14 +153,14 @@ async fn burst(stage: &Rc<Stage>) {
 }
 
 /// Waits until a message that was asked after the fault succeeds and the breaker is closed.
-async fn recovery(stage: &Stage, kind: FaultKind, since: Instant) -> Option<Duration> {
+async fn recovery(stage: &Stage, fault: Fault, since: Instant) -> Option<Duration> {
     let give_up = since + stage.recovery_max();
     // reads pass under another connection's write lock, so only a write shows that it is gone
-    let writes = kind == FaultKind::Locked;
+    let writes = fault.kind == FaultKind::Locked;
     loop {
         let now = clock::now();
-        let closed = stage.breaker_state(kind.role()) == BreakerState::Closed;
-        if closed && stage.books.succeeded_since(kind.role(), writes, since) {
+        let closed = stage.breaker_state(fault.role) == BreakerState::Closed;
+        if closed && stage.books.succeeded_since(fault.role, writes, since) {
             return Some(now.saturating_duration_since(since));
         }
         if now >= give_up || stage.is_over() {
@@ -160,10 +179,10 @@ async fn plant_after(stage: &Stage, kind: FaultKind) {
 }
 
 impl Episode {
-    pub(super) fn begun(kind: FaultKind, began_ms: u64) -> Self {
+    pub(super) fn begun(backend: Role, kind: FaultKind, began_ms: u64) -> Self {
         Self {
             kind,
-            backend: kind.role(),
+            backend,
             began_ms,
             ended_ms: None,
             messages_hit: 0,

@@ -4,7 +4,7 @@ use std::{collections::HashMap, path::Path};
 
 use rusqlite::{Connection, OpenFlags};
 
-use super::Role;
+use super::{Role, servers::Money};
 
 /// How often each write is found, by its number.
 pub(super) type Counts = HashMap<u64, u32>;
@@ -15,12 +15,14 @@ pub(super) struct Ledgers {
     counts: [Counts; Role::ALL.len()],
     /// What SQLite's own check says of the file; `ok` when it is sound.
     pub integrity: String,
+    /// The money on each server that takes part.
+    pub money: Vec<(Role, Money)>,
 }
 
 impl Ledgers {
     /// Starts with empty ledgers and the engine's word on its file.
     pub(crate) fn new(integrity: String) -> Self {
-        Self { counts: <[Counts; Role::ALL.len()]>::default(), integrity }
+        Self { integrity, ..Self::default() }
     }
 
     /// Puts the counts of one backend in.

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use backstop_core::policy::duration;
 
-use super::Bug;
+use super::{Bug, Role};
 
 /// The shortest run in which every fault has its turn.
 pub const SHORTEST: Duration = Duration::from_secs(5);
@@ -31,11 +31,34 @@ pub struct Options {
     pub faults: bool,
     /// A known bug to plant, which a check must catch; none.
     pub bug: Option<Bug>,
+    /// Whether a private PostgreSQL takes part; if it is installed.
+    pub postgres: Presence,
+    /// Whether a private MariaDB takes part; if it is installed.
+    pub mysql: Presence,
+}
+
+/// Whether a server takes part in a run.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Presence {
+    /// If its programs are on this machine; otherwise the report says that it was left out.
+    #[default]
+    IfInstalled,
+    /// In any case; without it the run does not start.
+    Required,
+    /// In no case.
+    Never,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { duration: Duration::from_secs(30), seed: 1, faults: true, bug: None }
+        Self {
+            duration: Duration::from_secs(30),
+            seed: 1,
+            faults: true,
+            bug: None,
+            postgres: Presence::default(),
+            mysql: Presence::default(),
+        }
     }
 }
 
@@ -49,6 +72,16 @@ impl Options {
             return Duration::from_secs(5);
         }
         (self.duration / 20).clamp(Duration::from_millis(250), Duration::from_millis(1_500))
+    }
+
+    /// Says whether a backend takes part; those that are no servers always do.
+    #[must_use]
+    pub fn presence(&self, role: Role) -> Presence {
+        match role {
+            Role::Payments => self.postgres,
+            Role::Savings => self.mysql,
+            Role::Orders | Role::Pricing | Role::Worker => Presence::Required,
+        }
     }
 
     /// The unit in which back-off, open times and restart delays are scaled.

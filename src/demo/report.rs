@@ -14,6 +14,7 @@ use super::{
     chronicle::{TransitionSeen, millis},
     director::Episode,
     fate::Fates,
+    servers::LeftOut,
     stage::Stage,
 };
 
@@ -40,6 +41,8 @@ pub struct Report {
     pub fates: Fates,
     /// Each backend.
     pub backends: Vec<BackendReport>,
+    /// Each backend that took no part, with the reason.
+    pub left_out: Vec<LeftOut>,
     /// Every fault that began.
     pub faults: Vec<Episode>,
     /// Every change of a breaker's state.
@@ -88,7 +91,8 @@ impl Totals {
     pub(super) fn of(stage: &Stage, interrupted: bool) -> Self {
         Self {
             counts: stage.counts(),
-            latencies: Role::ALL.map(|role| latency(&stage.snapshot(role))),
+            latencies: Role::ALL
+                .map(|role| stage.snapshot(role).map(|seen| latency(&seen)).unwrap_or_default()),
             elapsed_ms: millis(stage.elapsed()),
             interrupted,
         }
@@ -104,7 +108,7 @@ pub(super) fn latency(snapshot: &BackendSnapshot) -> LatencySnapshot {
 
 impl Report {
     pub(super) fn new(stage: &Stage, totals: Totals, shutdown: ShutdownReport, checks: Vec<Check>) -> Self {
-        let backends: Vec<_> = Role::ALL.into_iter().map(|role| backend(stage, &totals, role)).collect();
+        let backends: Vec<_> = stage.cast().map(|role| backend(stage, &totals, role)).collect();
         let mut fates = Fates::default();
         backends.iter().for_each(|backend| fates.merge(&backend.fates));
         Self {
@@ -118,6 +122,7 @@ impl Report {
             messages: backends.iter().map(|backend| backend.asked).sum(),
             fates,
             backends,
+            left_out: stage.servers.left_out.clone(),
             faults: stage.episodes().clone(),
             transitions: stage.chronicle.transitions(),
             shutdown,

@@ -2,20 +2,21 @@
 
 use std::{future::Future, pin::pin, rc::Rc, time::Duration};
 
-use backstop_core::{call::Deadline, clock, error::Executed};
+use backstop_core::{call::Deadline, clock};
 use backstop_supervisor::ShutdownReport;
 use tokio::task::{JoinHandle, LocalSet, spawn_local};
 
 use super::{
-    Bug, Options, Report, Role, StartError,
-    books::Effect,
+    Bug, Options, Report, Role, StartError, audit,
     checks::{self, Evidence},
+    chronicle::Chronicle,
     director,
-    ledger::{self, Ledgers},
+    options::Presence,
     report::Totals,
     schedule::Schedule,
+    servers::Servers,
     stage::Stage,
-    view::{Sampler, View},
+    view::{Sampler, Scene, View},
     worker::Work,
     workload,
 };
@@ -46,7 +47,9 @@ async fn act(
     view: &mut dyn View,
     interrupt: impl Future<Output = ()>,
 ) -> Result<Report, StartError> {
-    let stage = Rc::new(Stage::open(options).await?);
+    let chronicle = Chronicle::default();
+    let servers = start_servers(options, &chronicle, view).await?;
+    let stage = Rc::new(Stage::open(options, servers, chronicle).await?);
     if options.bug == Some(Bug::DoubleWrite) {
         stage.upstream().plant_double_writes();
     }
@@ -56,7 +59,7 @@ async fn act(
     let totals = Totals::of(&stage, interrupted);
     let shutdown = stop(&stage).await;
     observers.iter().for_each(JoinHandle::abort);
-    let ledgers = read_ledgers(&stage).await?;
+    let ledgers = audit::read(&stage).await?;
     let checks = checks::run(&Evidence {
         options,
         books: &stage.books,
@@ -65,9 +68,31 @@ async fn act(
         episodes: &stage.episodes(),
         ledgers: &ledgers,
         counts: &totals.counts,
+        backends: stage.cast().count(),
         shutdown: &shutdown,
     });
     Ok(Report::new(&stage, totals, shutdown, checks))
+}
+
+/// Starts the servers, and says which ones are left out and why.
+async fn start_servers(
+    options: &Options,
+    chronicle: &Chronicle,
+    view: &mut dyn View,
+) -> Result<Servers, StartError> {
+    let mut tell = |text: String| {
+        chronicle.say(Duration::ZERO, text);
+        let events = chronicle.lines_since(0);
+        view.show(&Scene { duration: options.duration, seed: options.seed, events, ..Scene::default() });
+    };
+    for role in Role::SERVERS.into_iter().filter(|role| options.presence(*role) != Presence::Never) {
+        tell(format!("{:<8} looking for {}", role.name(), role.server()));
+    }
+    let servers = Servers::start(options).await?;
+    for left in &servers.left_out {
+        tell(format!("{:<8} left out: {}", left.backend.name(), left.reason));
+    }
+    Ok(servers)
 }
 
 /// Starts to listen to the runtime and to the own pulse.
@@ -87,8 +112,10 @@ async fn send_messages(
     view: &mut dyn View,
     interrupt: impl Future<Output = ()>,
 ) -> Result<bool, StartError> {
-    let callers: Vec<_> =
-        (0..workload::CALLERS).map(|n| spawn_local(workload::call(Rc::clone(stage), n))).collect();
+    let callers: Vec<_> = workload::callers(stage)
+        .into_iter()
+        .map(|caller| spawn_local(workload::call(Rc::clone(stage), caller)))
+        .collect();
     let directors = if stage.options.faults { direct(stage) } else { Vec::new() };
     let mut interrupt = pin!(interrupt);
     let mut sampler = Sampler::new();
@@ -112,7 +139,7 @@ async fn send_messages(
 fn direct(stage: &Rc<Stage>) -> Vec<JoinHandle<()>> {
     let schedule = Rc::new(Schedule::scaled(stage.options.duration, stage.options.seed));
     let direct = |role| spawn_local(director::direct(Rc::clone(stage), Rc::clone(&schedule), role));
-    Role::ALL.into_iter().map(direct).collect()
+    stage.cast().map(direct).collect()
 }
 
 async fn stop(stage: &Rc<Stage>) -> ShutdownReport {
@@ -124,34 +151,4 @@ async fn stop(stage: &Rc<Stage>) -> ShutdownReport {
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
     stage.runtime.shutdown(Deadline::at(clock::now() + STOP_WITHIN)).await
-}
-
-/// Reads what was executed, from outside; the planted bugs of this kind strike just before.
-async fn read_ledgers(stage: &Stage) -> Result<Ledgers, StartError> {
-    let log = stage.upstream().stop().await.map_err(StartError::Upstream)?;
-    let (file, spoilt) = (stage.file.clone(), order_to_lose(stage));
-    let read = tokio::task::spawn_blocking(move || {
-        if let Some(op) = spoilt {
-            ledger::delete_order(&file, op)?;
-        }
-        ledger::read_file(&file)
-    });
-    let (orders, integrity) = read.await??;
-    let mut ledgers = Ledgers::new(integrity);
-    ledgers.set(Role::Orders, orders);
-    ledgers.set(Role::Pricing, log.counts());
-    ledgers.set(Role::Worker, stage.desk.counts());
-    Ok(ledgers)
-}
-
-/// The order that a planted bug deletes.
-fn order_to_lose(stage: &Stage) -> Option<u64> {
-    let bug = stage.options.bug?;
-    let told = stage.books.told();
-    let mut acknowledged =
-        told.iter().filter(|told| told.role == Role::Orders && told.executed == Executed::Yes);
-    acknowledged.find_map(|told| match (bug, told.effect) {
-        (Bug::LoseAck, Effect::Write(op)) | (Bug::TearTransaction, Effect::Pair(_, op)) => Some(op),
-        _ => None,
-    })
 }

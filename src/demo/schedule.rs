@@ -25,19 +25,13 @@ pub enum FaultKind {
     Burst,
     /// Another connection holds the write lock of the database.
     Locked,
+    /// All processes of the server are killed (SIGKILL); it is started again on the same data.
+    Killed,
+    /// All processes of the server stand still (SIGSTOP), and go on.
+    Paused,
 }
 
 impl FaultKind {
-    /// Whom it hits.
-    #[must_use]
-    pub fn role(self) -> Role {
-        match self {
-            Self::Slow | Self::Fails | Self::Hangs | Self::Dies => Role::Pricing,
-            Self::Panics | Self::Burst => Role::Worker,
-            Self::Locked => Role::Orders,
-        }
-    }
-
     /// A word for tables.
     #[must_use]
     pub fn name(self) -> &'static str {
@@ -49,6 +43,8 @@ impl FaultKind {
             Self::Panics => "panics",
             Self::Burst => "burst",
             Self::Locked => "locked",
+            Self::Killed => "killed",
+            Self::Paused => "paused",
         }
     }
 
@@ -63,6 +59,8 @@ impl FaultKind {
             Self::Panics => "its code panics",
             Self::Burst => "far more calls at once than it takes in",
             Self::Locked => "another connection holds the write lock",
+            Self::Killed => "all processes of the server killed",
+            Self::Paused => "all processes of the server stand still",
         }
     }
 
@@ -71,11 +69,19 @@ impl FaultKind {
     pub fn must_bite(self) -> bool {
         self != Self::Slow
     }
+
+    /// Says whether the breaker must have opened, or it did not happen.
+    #[must_use]
+    pub fn must_trip(self) -> bool {
+        matches!(self, Self::Dies | Self::Killed)
+    }
 }
 
 /// One fault of the schedule; times count from the start of the run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Fault {
+    /// Whom it hits.
+    pub role: Role,
     /// What goes wrong.
     pub kind: FaultKind,
     /// When it begins, at the earliest: never before its backend has recovered from the one before.
@@ -85,18 +91,22 @@ pub(super) struct Fault {
 }
 
 /// Start and length in thousandths of the run. What is left after the last one is for recovery.
-const SCRIPT: [(FaultKind, u32, u32); 11] = [
-    (FaultKind::Slow, 80, 70),
-    (FaultKind::Fails, 260, 90),
-    (FaultKind::Hangs, 450, 80),
-    (FaultKind::Dies, 640, 100),
-    (FaultKind::Panics, 150, 20),
-    (FaultKind::Panics, 300, 20),
-    (FaultKind::Burst, 420, 40),
-    (FaultKind::Panics, 600, 20),
-    (FaultKind::Panics, 780, 20),
-    (FaultKind::Locked, 340, 80),
-    (FaultKind::Locked, 700, 80),
+const SCRIPT: [(Role, FaultKind, u32, u32); 15] = [
+    (Role::Pricing, FaultKind::Slow, 80, 70),
+    (Role::Pricing, FaultKind::Fails, 260, 90),
+    (Role::Pricing, FaultKind::Hangs, 450, 80),
+    (Role::Pricing, FaultKind::Dies, 640, 100),
+    (Role::Worker, FaultKind::Panics, 150, 20),
+    (Role::Worker, FaultKind::Panics, 300, 20),
+    (Role::Worker, FaultKind::Burst, 420, 40),
+    (Role::Worker, FaultKind::Panics, 600, 20),
+    (Role::Worker, FaultKind::Panics, 780, 20),
+    (Role::Orders, FaultKind::Locked, 340, 80),
+    (Role::Orders, FaultKind::Locked, 700, 80),
+    (Role::Payments, FaultKind::Killed, 130, 60),
+    (Role::Payments, FaultKind::Paused, 560, 90),
+    (Role::Savings, FaultKind::Paused, 200, 90),
+    (Role::Savings, FaultKind::Killed, 480, 60),
 ];
 
 /// How far chance moves a start, in thousandths of the run.
@@ -114,16 +124,16 @@ impl Schedule {
     pub(super) fn scaled(duration: Duration, seed: u64) -> Self {
         let mut rng = Rng::with_seed(seed);
         let part = |thousandths: u32| duration * thousandths / 1_000;
-        let faults = SCRIPT.iter().map(|&(kind, starts, lasts)| {
+        let faults = SCRIPT.iter().map(|&(role, kind, starts, lasts)| {
             let starts = part(starts + rng.u32(0..=JITTER));
-            Fault { kind, starts, lasts: part(lasts) }
+            Fault { role, kind, starts, lasts: part(lasts) }
         });
         Self { faults: faults.collect() }
     }
 
     /// The faults of one backend, in their order; they never overlap.
     pub(super) fn track(&self, role: Role) -> impl Iterator<Item = Fault> + '_ {
-        self.faults.iter().copied().filter(move |fault| fault.kind.role() == role)
+        self.faults.iter().copied().filter(move |fault| fault.role == role)
     }
 }
 
@@ -164,6 +174,11 @@ mod tests {
         }
         for kind in [FaultKind::Panics, FaultKind::Burst, FaultKind::Locked] {
             assert!(happens(kind), "{kind:?}");
+        }
+        for role in Role::SERVERS {
+            for kind in [FaultKind::Killed, FaultKind::Paused] {
+                assert!(schedule.track(role).any(|fault| fault.kind == kind), "{role:?} {kind:?}");
+            }
         }
     }
 }

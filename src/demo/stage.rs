@@ -10,12 +10,15 @@ use std::{
 };
 
 use backstop_core::{
+    backend::Backend,
     call::Deadline,
     clock::{self, Instant},
     error::CallError,
     policy::circuit_breaker::BreakerState,
 };
 use backstop_http::{Http, HttpOptions};
+use backstop_mysql::{MySql, MySqlOptions};
+use backstop_postgres::{Postgres, PostgresOptions};
 use backstop_sql::Execute;
 use backstop_sqlite::{Sqlite, SqliteOptions, Synchronous};
 use backstop_supervisor::{BackendRef, BackendSnapshot};
@@ -30,12 +33,13 @@ use super::{
     director::Episode,
     pulse::Pulse,
     schedule::FaultKind,
+    servers::Servers,
     upstream::Upstream,
     worker::{Desk, Worker, WorkerOptions},
 };
 use crate::{
-    orchestrator::{Batch, End},
-    runtime::Runtime,
+    orchestrator::{Batch, End, LookupError},
+    runtime::{Builder, Runtime},
 };
 
 /// The ledger of the database; a second entry with the same number is refused by the engine.
@@ -59,6 +63,9 @@ pub(super) struct Stage {
     pub(super) orders: BackendRef<Sqlite>,
     pub(super) pricing: BackendRef<Http>,
     pub(super) worker: BackendRef<Worker>,
+    pub(super) payments: Option<BackendRef<Postgres>>,
+    pub(super) savings: Option<BackendRef<MySql>>,
+    pub(super) servers: Servers,
     pub(super) desk: Arc<Desk>,
     pub(super) file: PathBuf,
     pub(super) started: Instant,
@@ -77,7 +84,11 @@ pub(super) struct Stage {
 
 impl Stage {
     /// Starts the servers and the supervised backends.
-    pub(super) async fn open(options: &Options) -> Result<Self, StartError> {
+    pub(super) async fn open(
+        options: &Options,
+        servers: Servers,
+        chronicle: Chronicle,
+    ) -> Result<Self, StartError> {
         let directory = tempfile::tempdir().map_err(StartError::Directory)?;
         let file = directory.path().join("demo.db");
         let upstream = Upstream::start().await.map_err(StartError::Upstream)?;
@@ -89,7 +100,7 @@ impl Stage {
         let mut api = HttpOptions::new(&format!("http://{}/", upstream.address()))
             .map_err(|error| StartError::Settings(error.to_string()))?;
         api.probe_path = "health".into();
-        let runtime = Runtime::builder()
+        let builder = Runtime::builder()
             .events(EVENTS)
             .backend(Role::Orders.name(), database, policies::of(Role::Orders, options))
             .backend(Role::Pricing.name(), api, policies::of(Role::Pricing, options))
@@ -97,22 +108,24 @@ impl Stage {
                 Role::Worker.name(),
                 WorkerOptions { desk: Arc::clone(&desk) },
                 policies::of(Role::Worker, options),
-            )
-            .start()
-            .await?;
+            );
+        let runtime = with_servers(builder, &servers, options).start().await?;
         let orders = runtime.backend::<Sqlite>(Role::Orders.name())?;
         orders.ask(Execute::new(SCHEMA)).within(Duration::from_secs(10)).await.map_err(StartError::Schema)?;
         let stage = Self {
             options: options.clone(),
             pricing: runtime.backend(Role::Pricing.name())?,
             worker: runtime.backend(Role::Worker.name())?,
+            payments: taking_part(&servers, Role::Payments, |name| runtime.backend(name))?,
+            savings: taking_part(&servers, Role::Savings, |name| runtime.backend(name))?,
+            servers,
             orders,
             desk,
             file,
             started: clock::now(),
             books: Books::new(options.bug),
             pulse: Pulse::default(),
-            chronicle: Chronicle::default(),
+            chronicle,
             spoilt: Cell::new(0),
             upstream,
             _directory: directory,
@@ -153,15 +166,25 @@ impl Stage {
             Role::Orders => self.orders.breaker_state(),
             Role::Pricing => self.pricing.breaker_state(),
             Role::Worker => self.worker.breaker_state(),
+            Role::Payments => state_of(self.payments.as_ref()),
+            Role::Savings => state_of(self.savings.as_ref()),
         }
     }
 
-    pub(super) fn snapshot(&self, role: Role) -> BackendSnapshot {
+    /// Returns the view of a backend, if it takes part.
+    pub(super) fn snapshot(&self, role: Role) -> Option<BackendSnapshot> {
         match role {
-            Role::Orders => self.orders.snapshot(),
-            Role::Pricing => self.pricing.snapshot(),
-            Role::Worker => self.worker.snapshot(),
+            Role::Orders => Some(self.orders.snapshot()),
+            Role::Pricing => Some(self.pricing.snapshot()),
+            Role::Worker => Some(self.worker.snapshot()),
+            Role::Payments => self.payments.as_ref().map(BackendRef::snapshot),
+            Role::Savings => self.savings.as_ref().map(BackendRef::snapshot),
         }
+    }
+
+    /// Walks over the backends that take part.
+    pub(super) fn cast(&self) -> impl Iterator<Item = Role> {
+        Role::ALL.into_iter().filter(|role| !role.is_server() || self.servers.get(*role).is_some())
     }
 
     /// Asks by name.
@@ -203,11 +226,11 @@ impl Stage {
     }
 
     /// Notes that a fault begins; returns its position.
-    pub(super) fn episode_begins(&self, kind: FaultKind) -> usize {
+    pub(super) fn episode_begins(&self, role: Role, kind: FaultKind) -> usize {
         let at = self.elapsed();
-        self.chronicle.say(at, format!("{:<8} fault begins: {}", kind.role().name(), kind.summary()));
+        self.chronicle.say(at, format!("{:<8} fault begins: {}", role.name(), kind.summary()));
         let mut episodes = self.episodes.borrow_mut();
-        episodes.push(Episode::begun(kind, millis(at)));
+        episodes.push(Episode::begun(role, kind, millis(at)));
         episodes.len() - 1
     }
 
@@ -232,7 +255,10 @@ impl Stage {
 
     /// What the runtime has counted since the start.
     pub(super) fn counts(&self) -> [RuntimeCounts; Role::ALL.len()] {
-        Role::ALL.map(|role| RuntimeCounts::of(&self.snapshot(role)).since(self.before[role.index()]))
+        Role::ALL.map(|role| {
+            let counts = self.snapshot(role).map(|snapshot| RuntimeCounts::of(&snapshot));
+            counts.unwrap_or_default().since(self.before[role.index()])
+        })
     }
 
     /// Waits until no call is under way, but not for long.
@@ -243,4 +269,29 @@ impl Stage {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     }
+}
+
+/// Adds the servers that run.
+fn with_servers(mut builder: Builder, servers: &Servers, options: &Options) -> Builder {
+    for (role, engine) in servers.running() {
+        let (name, policy) = (role.name(), policies::of(role, options));
+        builder = match role {
+            Role::Savings => builder.backend(name, MySqlOptions::url(engine.url()), policy),
+            _ => builder.backend(name, PostgresOptions::url(engine.url()), policy),
+        };
+    }
+    builder
+}
+
+fn taking_part<B>(
+    servers: &Servers,
+    role: Role,
+    find: impl FnOnce(&str) -> Result<B, LookupError>,
+) -> Result<Option<B>, LookupError> {
+    servers.get(role).map(|_| find(role.name())).transpose()
+}
+
+/// The breaker of a backend that takes no part is never open.
+fn state_of<B: Backend>(backend: Option<&BackendRef<B>>) -> BreakerState {
+    backend.map_or(BreakerState::Closed, BackendRef::breaker_state)
 }

@@ -1,8 +1,13 @@
 //! Planted bugs: each is caught, by the check that is there for it.
 
-use crate::program::backstop;
+use crate::program::{Ended, SERVERS, backstop};
 
+/// Runs without servers, which take seconds to start.
 fn caught(bug: &str, check: &str, more: &[&str]) {
+    caught_among(bug, check, &[more, &["--without", SERVERS]].concat());
+}
+
+fn caught_among(bug: &str, check: &str, more: &[&str]) -> Ended {
     let arguments = [&["demo", "--duration", "5s", "--seed", "5", "--json", "--break", bug], more].concat();
     let ended = backstop(&arguments);
     let failed = ended.failed_checks();
@@ -10,6 +15,16 @@ fn caught(bug: &str, check: &str, more: &[&str]) {
     assert!(failed.iter().any(|name| name == check), "{bug}: {failed:?}");
     assert_eq!(ended.report()["planted"], bug);
     assert!(ended.stderr.contains(&format!("FAILED {check}")), "{}", ended.stderr);
+    ended
+}
+
+/// The bug is caught on both servers, each named in what the check found.
+fn caught_on_servers(bug: &str, check: &str) {
+    let ended = caught_among(bug, check, &["--with", SERVERS]);
+    let report = ended.report();
+    let found = report["checks"].as_array().unwrap().iter().find(|found| found["name"] == check).unwrap();
+    let detail = found["detail"].as_str().unwrap();
+    assert!(detail.contains("payments") && detail.contains("savings"), "{bug}: {detail}");
 }
 
 #[test]
@@ -48,6 +63,21 @@ fn half_a_transaction_is_caught() {
 }
 
 #[test]
+fn money_out_of_nothing_is_caught_on_every_server() {
+    caught_on_servers("mint-money", "money-is-conserved");
+}
+
+#[test]
+fn a_lost_write_is_caught_on_every_server() {
+    caught_on_servers("lose-ack", "acknowledged-writes-exist");
+}
+
+#[test]
+fn a_write_that_happens_twice_is_caught_on_every_server() {
+    caught_on_servers("double-write", "nothing-twice");
+}
+
+#[test]
 fn a_breaker_that_stays_open_is_caught() {
     caught("stay-open", "backends-recover", &[]);
 }
@@ -63,10 +93,15 @@ fn the_list_of_bugs_names_each_with_its_check() {
     assert_eq!(ended.code, Some(0));
     let this_file = include_str!("bugs.rs");
     let listed: Vec<_> = ended.stdout.lines().filter(|line| line.ends_with(']')).collect();
-    assert!(listed.len() >= 9, "{}", ended.stdout);
+    assert!(listed.len() >= 10, "{}", ended.stdout);
     for line in listed {
         let bug = line.split_whitespace().next().unwrap();
         let check = line.rsplit_once('[').unwrap().1.trim_end_matches(']');
-        assert!(this_file.contains(&format!("caught(\"{bug}\", \"{check}\"")), "{line} has no test here");
+        let call = format!("(\"{bug}\", \"{check}\"");
+        assert!(
+            this_file.contains(&format!("caught{call}"))
+                || this_file.contains(&format!("caught_on_servers{call}")),
+            "{line} has no test here"
+        );
     }
 }

@@ -4,6 +4,9 @@ use std::process::{Command, Output, Stdio};
 
 use serde_json::Value;
 
+/// The servers that may take part in a run, for `--with` and `--without`.
+pub(crate) const SERVERS: &str = "postgres,mysql";
+
 /// What a run of the binary left behind.
 pub(crate) struct Ended {
     pub(crate) code: Option<i32>,

@@ -4,7 +4,7 @@ use crate::program::{backstop, command, ended};
 
 #[test]
 fn wrong_command_lines_are_refused_at_once_with_a_hint() {
-    let table: [(&[&str], &str); 15] = [
+    let table: [(&[&str], &str); 19] = [
         (&["demo", "--duration", "0s"], "5s or more"),
         (&["demo", "--duration", "-5s"], "negative"),
         (&["demo", "--duration=-5s"], "negative"),
@@ -18,6 +18,10 @@ fn wrong_command_lines_are_refused_at_once_with_a_hint() {
         (&["demo", "--seed", "seven"], "invalid value"),
         (&["demo", "--break", "nothing"], "lose-ack"),
         (&["demo", "--break", "stay-open", "--no-faults"], "--no-faults"),
+        (&["demo", "--with", "oracle"], "possible values: postgres, mysql"),
+        (&["demo", "--with", "postgres,oracle"], "possible values"),
+        (&["demo", "--with", "mysql", "--without", "postgres,mysql"], "both name mysql"),
+        (&["demo", "--break", "mint-money", "--without", "postgres,mysql"], "needs a server"),
         (&["demo", "--colour"], "unexpected argument"),
         (&["dmeo"], "'demo'"),
     ];
@@ -41,7 +45,7 @@ fn help_shows_examples_and_exit_codes_and_no_arguments_show_help() {
     assert_eq!(nothing.code, Some(2));
     assert!(nothing.stderr.contains("Usage: backstop"), "{}", nothing.stderr);
     let of_demo = backstop(&["demo", "--help"]);
-    for flag in ["--duration", "--seed", "--json", "--no-faults", "--break"] {
+    for flag in ["--duration", "--seed", "--json", "--no-faults", "--with", "--without", "--break"] {
         assert!(of_demo.stdout.contains(flag), "no `{flag}` in\n{}", of_demo.stdout);
     }
 }

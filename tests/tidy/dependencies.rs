@@ -5,7 +5,7 @@ use crate::tree::{Tree, lines_outside_tests};
 use crate::{assert_kept, manifest};
 
 /// Rooms that are not backends.
-const SHARED: [&str; 5] = ["core", "supervisor", "sql", "transport", "testkit"];
+const SHARED: [&str; 6] = ["core", "supervisor", "sql", "transport", "servers", "testkit"];
 
 /// The HTTP client: needs no actor and no actix runtime of its own, and only these rooms may use it.
 const CLIENT: [&str; 4] = ["awc", "actix-http", "actix-service", "actix-tls"];
@@ -80,7 +80,7 @@ fn objection(room: &str, name: &str) -> Option<&'static str> {
     }
     if let Some(other) = name.strip_prefix("backstop-") {
         let allowed: &[&str] = match room {
-            "core" => &[],
+            "core" | "servers" => &[],
             "supervisor" | "sql" | "transport" => &["core"],
             "testkit" => &SHARED,
             _ => &["core", "sql", "transport"],

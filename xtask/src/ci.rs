@@ -1,6 +1,7 @@
 //! `cargo xtask ci`: every check that a change must pass.
 
 mod deep;
+mod demo;
 mod models;
 mod steps;
 mod summary;

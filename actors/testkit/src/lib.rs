@@ -19,8 +19,8 @@ pub mod fake;
 pub mod lane;
 pub mod ledger;
 pub mod proxy;
-pub mod server;
 pub mod sim;
 pub mod sql;
 
 pub use backstop_core::planted;
+pub use backstop_servers as server;

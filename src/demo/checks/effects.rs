@@ -9,6 +9,7 @@ use crate::demo::{
     Role,
     books::{Effect, Told},
     ledger::Ledgers,
+    servers::Money,
 };
 
 pub(super) fn acknowledged(ledgers: &Ledgers, told: &[Told]) -> Check {
@@ -17,7 +18,9 @@ pub(super) fn acknowledged(ledgers: &Ledgers, told: &[Told]) -> Check {
         for op in ops(told) {
             count += 1;
             if ledgers.count(told.role, op) == 0 {
-                wrong.add(|| format!("write {op} to {} was acknowledged and is not there", told.role.name()));
+                wrong.add_of(told.role, || {
+                    format!("write {op} to {} was acknowledged and is not there", told.role.name())
+                });
             }
         }
     }
@@ -30,7 +33,7 @@ pub(super) fn absent(ledgers: &Ledgers, told: &[Told]) -> Check {
         for op in ops(told) {
             count += 1;
             if ledgers.count(told.role, op) > 0 {
-                wrong.add(|| {
+                wrong.add_of(told.role, || {
                     format!("write {op} to {} was reported as not executed and is there", told.role.name())
                 });
             }
@@ -49,7 +52,7 @@ pub(super) fn nothing_twice(ledgers: &Ledgers) -> Check {
         for (op, times) in ledgers.entries(role) {
             count += 1;
             if times > 1 {
-                wrong.add(|| format!("write {op} to {} is there {times} times", role.name()));
+                wrong.add_of(role, || format!("write {op} to {} is there {times} times", role.name()));
             }
         }
     }
@@ -64,7 +67,9 @@ pub(super) fn no_strangers(ledgers: &Ledgers, told: &[Told]) -> Check {
         for (op, _) in ledgers.entries(role) {
             count += 1;
             if !known.contains(&(role, op)) {
-                wrong.add(|| format!("entry {op} of {} belongs to no message that ended", role.name()));
+                wrong.add_of(role, || {
+                    format!("entry {op} of {} belongs to no message that ended", role.name())
+                });
             }
         }
     }
@@ -81,10 +86,28 @@ pub(super) fn whole(ledgers: &Ledgers, told: &[Told]) -> Check {
         let Effect::Pair(one, other) = told.effect else { continue };
         count += 1;
         if ledgers.count(told.role, one) != ledgers.count(told.role, other) {
-            wrong.add(|| format!("of writes {one} and {other}, one transaction, only one is there"));
+            wrong.add_of(told.role, || {
+                format!("of writes {one} and {other}, one transaction, only one is there")
+            });
         }
     }
     Check::of(Rule::Whole, wrong, format!("{count} transactions, each there as a whole or not at all"))
+}
+
+pub(super) fn money_kept(ledgers: &Ledgers) -> Check {
+    let mut wrong = Wrong::default();
+    for (role, money) in &ledgers.money {
+        let name = role.name();
+        if money.sum != Money::TOTAL {
+            wrong.add_of(*role, || format!("{name}: accounts hold {}, not {}", money.sum, Money::TOTAL));
+        }
+        for account in &money.off {
+            wrong.add_of(*role, || format!("{name}: account {account} is not what was moved to and from it"));
+        }
+    }
+    let names: Vec<_> = ledgers.money.iter().map(|(role, _)| role.name()).collect();
+    let (total, names) = (Money::TOTAL, names.join(" and "));
+    Check::of(Rule::MoneyKept, wrong, format!("{names}: {total} each, every account as its moves say"))
 }
 
 #[cfg(test)]
@@ -132,6 +155,19 @@ mod tests {
         assert!(whole(&ledger(&[]), &[pair]).ok);
         assert!(whole(&ledger(&[(1, 1), (2, 1)]), &[pair]).ok);
         assert!(!whole(&ledger(&[(2, 1)]), &[pair]).ok);
+    }
+
+    #[test]
+    fn money_that_is_made_or_lost_is_caught_and_so_is_money_on_the_wrong_account() {
+        let kept = |sum, off: &[&str]| {
+            let off = off.iter().map(|&account| account.to_owned()).collect();
+            let mut ledgers = Ledgers::default();
+            ledgers.money.push((Role::Payments, Money { sum, off }));
+            money_kept(&ledgers).ok
+        };
+        assert!(kept(Money::TOTAL, &[]));
+        assert!(!kept(Money::TOTAL + 1, &[]) && !kept(Money::TOTAL - 1, &[]));
+        assert!(!kept(Money::TOTAL, &["3", "4"]));
     }
 
     #[test]

@@ -14,18 +14,19 @@ pub(super) fn file_sound(evidence: &Evidence<'_>) -> Check {
 pub(super) fn faults_bit(evidence: &Evidence<'_>) -> Check {
     let mut wrong = Wrong::default();
     for episode in evidence.episodes.iter().filter(|episode| episode.is_complete()) {
-        let (kind, name) = (episode.kind, episode.kind.role().name());
+        let (kind, role) = (episode.kind, episode.backend);
+        let name = role.name();
         if let Some(error) = &episode.error {
             wrong.add(|| format!("{name} {}: {error}", kind.name()));
         } else if kind.must_bite() && episode.messages_hit == 0 {
             wrong.add(|| format!("{name} {}: no message noticed", kind.name()));
         }
         let ended = episode.ended_ms.unwrap_or(u64::MAX);
-        let refused = || evidence.chronicle.was_open_between(kind.role(), episode.began_ms, ended);
-        if kind == FaultKind::Dies && !refused() {
-            wrong.add(|| format!("{name} died and its breaker did not open"));
+        let refused = || evidence.chronicle.was_open_between(role, episode.began_ms, ended);
+        if kind.must_trip() && !refused() {
+            wrong.add(|| format!("{name} was gone and its breaker did not open"));
         }
-        if kind == FaultKind::Panics && evidence.chronicle.restarts(kind.role()) == 0 {
+        if kind == FaultKind::Panics && evidence.chronicle.restarts(role) == 0 {
             wrong.add(|| format!("{name} panicked and was not restarted"));
         }
     }
@@ -38,7 +39,7 @@ pub(super) fn recovered(evidence: &Evidence<'_>) -> Check {
         match episode.recovered_after_ms {
             Some(after) => worst = worst.max(after),
             None => wrong.add(|| {
-                let (name, kind) = (episode.kind.role().name(), episode.kind.name());
+                let (name, kind) = (episode.backend.name(), episode.kind.name());
                 format!("{name} did not recover after `{kind}` at {} ms", episode.began_ms)
             }),
         }
@@ -55,7 +56,7 @@ pub(super) fn clean_stop(evidence: &Evidence<'_>) -> Check {
         }
     }
     let stopped = evidence.shutdown.backends.len();
-    if stopped != crate::demo::Role::ALL.len() {
+    if stopped != evidence.backends {
         wrong.add(|| format!("{stopped} backends reported their end"));
     }
     Check::of(Rule::CleanStop, wrong, format!("{stopped} backends stopped, nothing was left"))

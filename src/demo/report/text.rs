@@ -56,7 +56,11 @@ fn backends(report: &Report, f: &mut Formatter<'_>) -> Result {
         cells.push(duration_in_words(Duration::from_secs_f64(backend.p99_ms / 1e3)));
         line(backend.name, cells, f)?;
     }
-    line("total", fates(report.messages, &report.fates), f)
+    line("total", fates(report.messages, &report.fates), f)?;
+    for left in &report.left_out {
+        writeln!(f, "left out: {} ({}): {}", left.backend.name(), left.kind, left.reason)?;
+    }
+    Ok(())
 }
 
 fn fates(asked: u64, fates: &Fates) -> Vec<String> {

@@ -30,6 +30,7 @@ pub(super) fn of(role: Role, options: &Options) -> Policy {
     match role {
         Role::Orders => policy.intake(512),
         Role::Pricing => policy.intake(256).concurrency(API_CONCURRENCY),
+        Role::Payments | Role::Savings => policy.intake(256),
         Role::Worker => policy.intake(WORKER_INTAKE).concurrency(WORKER_CONCURRENCY),
     }
 }

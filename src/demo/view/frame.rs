@@ -22,7 +22,7 @@ struct Column {
 
 const COLUMNS: [Column; 12] = [
     Column { title: "backend", width: 9, spare: 0, cell: |row| row.name.into(), tone: |_| Tone::Plain },
-    Column { title: "kind", width: 8, spare: 9, cell: |row| row.kind.into(), tone: |_| Tone::Dim },
+    Column { title: "kind", width: 10, spare: 9, cell: |row| row.kind.into(), tone: |_| Tone::Dim },
     Column { title: "state", width: 11, spare: 3, cell: |row| row.state.into(), tone: state_tone },
     Column { title: "breaker", width: 12, spare: 0, cell: |row| row.breaker.clone(), tone: breaker_tone },
     Column {

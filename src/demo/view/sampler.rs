@@ -10,7 +10,7 @@ use backstop_core::{
 use backstop_supervisor::BackendSnapshot;
 
 use super::{Row, Scene, words::grouped};
-use crate::demo::{Role, fate::Fates, report::latency, stage::Stage};
+use crate::demo::{Episode, Role, fate::Fates, report::latency, stage::Stage};
 
 /// Samples over which rates and percentiles are taken: two seconds at four a second.
 const SAMPLES: usize = 8;
@@ -38,25 +38,25 @@ impl Sampler {
 
     /// Measures the present state.
     pub(in crate::demo) fn sample(&mut self, stage: &Stage) -> Scene {
-        let rows = Role::ALL.into_iter().map(|role| self.row(stage, role)).collect();
+        let rows = stage.cast().filter_map(|role| self.row(stage, role)).collect();
         let newest = stage.chronicle.lines_since(0);
         let older = newest.len().saturating_sub(EVENTS);
         let at_work = stage.episodes();
         let at_work = at_work.iter().filter(|episode| episode.ended_ms.is_none());
-        let in_words = |kind: crate::demo::FaultKind| format!("{}: {}", kind.role().name(), kind.summary());
+        let in_words = |episode: &Episode| format!("{}: {}", episode.backend.name(), episode.kind.summary());
         Scene {
             elapsed: stage.elapsed(),
             duration: stage.options.duration,
             seed: stage.options.seed,
             rows,
-            faults: at_work.map(|episode| in_words(episode.kind)).collect(),
+            faults: at_work.map(in_words).collect(),
             totals: totals(stage),
             events: newest.into_iter().skip(older).collect(),
         }
     }
 
-    fn row(&mut self, stage: &Stage, role: Role) -> Row {
-        let snapshot = stage.snapshot(role);
+    fn row(&mut self, stage: &Stage, role: Role) -> Option<Row> {
+        let snapshot = stage.snapshot(role)?;
         let now = Sample {
             at: clock::now(),
             ended: snapshot.operations.values().map(|operation| operation.total()).sum::<u64>()
@@ -76,7 +76,7 @@ impl Sampler {
             past.pop_front();
         }
         let fates = stage.books.account(role).fates;
-        Row {
+        Some(Row {
             name: role.name(),
             kind: role.kind(),
             state: state(&snapshot, stage.chronicle.is_rebuilding(role)),
@@ -89,7 +89,7 @@ impl Sampler {
             retries: snapshot.guard.retries_total,
             rejected: fates.rejected_total(),
             failed: fates.failed.total(),
-        }
+        })
     }
 }
 

@@ -49,6 +49,8 @@ pub(super) async fn perform(stage: &Stage, step: &Step) {
         Action::Work => work(stage, step.cancel_after, WORK_TAKES).await,
         Action::Gather => gather(stage, step).await,
         Action::Batch => batch(stage, step).await,
+        // only servers have accounts
+        Action::Move => {}
     }
 }
 
@@ -152,10 +154,10 @@ async fn batch(stage: &Stage, step: &Step) {
 }
 
 /// Says whether a reply belongs to the number it was asked with.
-type Fits<R> = fn(&R, u64) -> bool;
+pub(super) type Fits<R> = fn(&R, u64) -> bool;
 
 /// Waits for one message, or goes away before its end, and writes its fate down.
-async fn single<R>(
+pub(super) async fn single<R>(
     stage: &Stage,
     role: Role,
     effect: Effect,
@@ -209,17 +211,17 @@ fn echoes(echo: &Echo, nonce: u64) -> bool {
     echo.nonce == nonce
 }
 
-fn echoes_row(rows: &Rows, nonce: u64) -> bool {
+pub(super) fn echoes_row(rows: &Rows, nonce: u64) -> bool {
     rows.get(0).and_then(|row| row.get("nonce")) == Some(&Value::Int(number(nonce)))
 }
 
 /// Whole numbers of 64 bits travel as text.
-fn echoes_data(data: &Data, nonce: u64) -> bool {
+pub(super) fn echoes_data(data: &Data, nonce: u64) -> bool {
     let cell = &data["rows"][0][0];
     cell.as_u64() == Some(nonce) || cell.as_str() == Some(nonce.to_string().as_str())
 }
 
 /// SQL knows signed numbers alone; ours are far below the limit.
-fn number(op: u64) -> i64 {
+pub(super) fn number(op: u64) -> i64 {
     i64::try_from(op).unwrap_or(i64::MAX)
 }

@@ -29,10 +29,15 @@ pub(crate) enum Action {
     Gather,
     /// Three operations as data.
     Batch,
+    /// Moves money from one account to another, in a closure.
+    Move,
 }
 
 /// Actions with their weights.
-const MIX: [(Action, u32); 11] = [
+pub(crate) type Mix = &'static [(Action, u32)];
+
+/// What is asked of the backends that are always there.
+pub(crate) const MIX: Mix = &[
     (Action::Query, 18),
     (Action::QueryByName, 4),
     (Action::Insert, 12),
@@ -44,6 +49,16 @@ const MIX: [(Action, u32); 11] = [
     (Action::Work, 10),
     (Action::Gather, 4),
     (Action::Batch, 2),
+];
+
+/// What is asked of a database server.
+pub(crate) const SERVER_MIX: Mix = &[
+    (Action::Query, 30),
+    (Action::QueryByName, 5),
+    (Action::Insert, 20),
+    (Action::InsertKeyed, 10),
+    (Action::Transfer, 10),
+    (Action::Move, 25),
 ];
 
 /// One in so many single messages is given up by its caller before its time.
@@ -64,24 +79,28 @@ pub(crate) struct Step {
 
 /// The plan of one caller.
 #[derive(Clone, Debug)]
-pub(crate) struct Plan(Rng);
+pub(crate) struct Plan {
+    rng: Rng,
+    mix: Mix,
+}
 
 impl Plan {
     /// Draws the plan of caller `number`.
     #[must_use]
-    pub(crate) fn new(seed: u64, number: u64) -> Self {
-        Self(Rng::with_seed(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15).wrapping_add(number)))
+    pub(crate) fn new(seed: u64, number: u64, mix: Mix) -> Self {
+        let rng = Rng::with_seed(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15).wrapping_add(number));
+        Self { rng, mix }
     }
 
     /// Draws the next step.
     pub(crate) fn next_step(&mut self) -> Step {
-        let rng = &mut self.0;
-        let total = MIX.iter().map(|(_, weight)| weight).sum();
+        let Self { rng, mix } = self;
+        let total = mix.iter().map(|(_, weight)| weight).sum();
         let mut drawn = rng.u32(0..total);
         let mut action = Action::Query;
-        for (candidate, weight) in MIX {
-            action = candidate;
-            match drawn.checked_sub(weight) {
+        for (candidate, weight) in *mix {
+            action = *candidate;
+            match drawn.checked_sub(*weight) {
                 Some(rest) => drawn = rest,
                 None => break,
             }
@@ -105,7 +124,7 @@ mod tests {
     #[test]
     fn the_same_seed_gives_the_same_steps_and_callers_differ() {
         let steps = |seed, number| {
-            let mut plan = Plan::new(seed, number);
+            let mut plan = Plan::new(seed, number, MIX);
             (0..50).map(|_| plan.next_step()).collect::<Vec<_>>()
         };
         assert_eq!(steps(7, 0), steps(7, 0));
@@ -115,10 +134,12 @@ mod tests {
 
     #[test]
     fn every_action_has_its_turn_and_some_callers_go_away() {
-        let mut plan = Plan::new(1, 0);
-        let steps: Vec<_> = (0..2_000).map(|_| plan.next_step()).collect();
-        let seen: HashSet<_> = steps.iter().map(|step| step.action).collect();
-        assert_eq!(seen.len(), MIX.len());
-        assert!((50..200).contains(&steps.iter().filter(|step| step.cancel_after.is_some()).count()));
+        for mix in [MIX, SERVER_MIX] {
+            let mut plan = Plan::new(1, 0, mix);
+            let steps: Vec<_> = (0..2_000).map(|_| plan.next_step()).collect();
+            let seen: HashSet<_> = steps.iter().map(|step| step.action).collect();
+            assert_eq!(seen.len(), mix.len());
+            assert!((50..200).contains(&steps.iter().filter(|step| step.cancel_after.is_some()).count()));
+        }
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! They find their tests by name: an integration test called `simulation` or `shuttle`, in any crate.
 
-use super::{Checked, Done, Step};
+use super::{Checked, Done, Step, demo};
 use crate::args::CiOptions;
 use crate::metadata::Metadata;
 use crate::process;
@@ -11,7 +11,8 @@ use crate::process;
 const SCHEDULES: &str = "50000";
 
 /// All of them, in order.
-pub(super) const STEPS: [Step; 3] = [
+pub(super) const STEPS: [Step; 4] = [
+    Step { title: "release demo", check: demo::release },
     Step { title: "long simulation", check: simulation },
     Step { title: "shuttle", check: shuttle },
     Step { title: "benches build", check: benches },

@@ -4,23 +4,15 @@
 //! examples and doc tests share the dev profile with the features of the whole workspace, and warnings are denied
 //! through the arguments after `--`: another `RUSTFLAGS` would build everything again.
 
-use std::fs::{self, File};
-use std::io;
-use std::path::Path;
 use std::time::Duration;
 
-use serde_json::{Deserializer, Value};
-
-use super::{Checked, Done, Step, models};
+use super::{Checked, Done, Step, demo, models};
 use crate::args::CiOptions;
 use crate::metadata::{self, Metadata};
 use crate::{process, test};
 
 /// How long one example may run.
 const EXAMPLE_LIMIT: Duration = Duration::from_secs(60);
-
-/// How long the demo may run that was asked to take ten seconds.
-const DEMO_LIMIT: Duration = Duration::from_secs(60);
 
 /// All of them, in order: cheap ones that fail often come first.
 pub(super) const STEPS: [Step; 9] = [
@@ -31,7 +23,7 @@ pub(super) const STEPS: [Step; 9] = [
     Step { title: "examples", check: examples },
     Step { title: "docs", check: docs },
     Step { title: "features", check: features },
-    Step { title: "demo", check: demo },
+    Step { title: "demo", check: demo::quick },
     Step { title: "deny", check: deny },
 ];
 
@@ -84,37 +76,6 @@ fn features(_: CiOptions) -> Checked {
         cargo(&[&alone[..], &["--features", feature], &deny].concat())?;
     }
     Ok(Done::Passed)
-}
-
-/// Ten seconds of the demo as a user runs it, with a summary that a program can read.
-fn demo(_: CiOptions) -> Checked {
-    if !process::root().join("src/main.rs").exists() {
-        return Ok(Done::Skipped("there is no binary".to_owned()));
-    }
-    let mut build = process::cargo();
-    build.args(["build", "--release", "-p", "backstop", "--bin", "backstop"]);
-    let built = metadata::build(&mut build, "bin")?;
-    let binary = built.first().ok_or("cargo built no binary `backstop`")?;
-    let directory = Metadata::read()?.target_directory.join("xtask");
-    let summary = directory.join("demo.json");
-    let told = |error: io::Error| format!("cannot write {}: {error}", summary.display());
-    fs::create_dir_all(&directory).map_err(told)?;
-    let file = File::create(&summary).map_err(told)?;
-    let mut run = process::program(&binary.path.to_string_lossy());
-    run.args(["demo", "--duration", "10s", "--json"]).stdout(file);
-    process::run_within(&mut run, DEMO_LIMIT)?;
-    is_json(&summary).map(|()| Done::Passed)
-}
-
-fn is_json(path: &Path) -> Result<(), String> {
-    let text =
-        fs::read_to_string(path).map_err(|error| format!("cannot read {}: {error}", path.display()))?;
-    let values: Result<Vec<_>, _> = Deserializer::from_str(&text).into_iter::<Value>().collect();
-    match values {
-        Ok(values) if values.is_empty() => Err("the demo printed no summary".to_owned()),
-        Ok(_) => Ok(()),
-        Err(error) => Err(format!("the demo printed something that is not JSON: {error}")),
-    }
 }
 
 /// Bans, licences and sources; advisories need the network and have a job of their own.

@@ -1,4 +1,4 @@
-//! Where the programs of database servers are: the places that `backstop-testkit` looks in, too.
+//! Where the programs of database servers are: the places that `backstop-servers` looks in, too.
 
 use std::fs;
 use std::path::PathBuf;

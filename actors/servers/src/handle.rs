@@ -9,12 +9,12 @@ use std::{
 use rustix::process::Signal;
 use url::Url;
 
-use super::{Database, ServerError, command, kind::Kind, private::Private, programs::Programs};
+use crate::{Database, ServerError, command, kind::Kind, private::Private, programs::Programs};
 
 /// How long a server may take to greet before it counts as down.
 const GREETING: Duration = Duration::from_secs(1);
 
-/// A running server; both [`Postgres`](super::Postgres) and [`MariaDb`](super::MariaDb) are one.
+/// A running server; both [`Postgres`](crate::Postgres) and [`MariaDb`](crate::MariaDb) are one.
 ///
 /// Every function blocks its thread, see the [module](super).
 #[derive(Debug)]
@@ -28,7 +28,7 @@ pub struct Server {
 
 impl Server {
     /// A private server with its superuser.
-    pub(super) fn new(
+    pub(crate) fn new(
         (kind, programs): (Kind, Programs),
         private: Private,
         (user, password): (&str, &str),
@@ -45,7 +45,7 @@ impl Server {
     }
 
     /// The server that the environment variable points at, if it is set.
-    pub(super) fn foreign(kind: Kind) -> Result<Option<Self>, ServerError> {
+    pub(crate) fn foreign(kind: Kind) -> Result<Option<Self>, ServerError> {
         let Ok(text) = std::env::var(kind.variable()) else { return Ok(None) };
         let url = parse(kind, &text)?;
         let programs = Programs::find(kind, None);
@@ -230,7 +230,7 @@ impl Server {
     }
 
     /// Removes a database of another server; with a private one it goes anyway.
-    pub(super) fn forget(&self, database: &str) {
+    pub(crate) fn forget(&self, database: &str) {
         if self.private.is_none() {
             let force = if self.kind == Kind::Postgres { " WITH (FORCE)" } else { "" };
             let statement = format!("DROP DATABASE IF EXISTS {}{force};", self.kind.identifier(database));

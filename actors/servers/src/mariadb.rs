@@ -6,7 +6,7 @@ use std::{
     sync::OnceLock,
 };
 
-use super::{
+use crate::{
     Certificate, Server, ServerError,
     account::Account,
     certificate::Files,
@@ -107,6 +107,8 @@ fn init(
     command.args(["--auth-root-authentication-method=normal", "--skip-test-db", "--skip-name-resolve"]);
     // What is written here can be made again; only what the server writes must be safe.
     command.args(["--debug-no-sync", LOG_SIZE]).current_dir(directory);
+    // ours may be closed to the server's user
+    command.env("TMPDIR", directory);
     account.run_as(&mut command);
     command::output(&mut command, "")?;
     let statements = directory.join("first.sql");

@@ -12,13 +12,13 @@ use std::{
 
 use rustix::process::{Pid, Signal};
 
-use super::{ServerError, processes};
+use crate::{ServerError, processes};
 
 /// How long a helping program may take: ten times what the slowest needs on a busy machine.
 const LIMIT: Duration = Duration::from_secs(60);
 
 /// A program with a clean environment, so that `PGHOST` and the like of the user have no say.
-pub(super) fn program(path: &Path) -> Command {
+pub(crate) fn program(path: &Path) -> Command {
     let mut command = Command::new(path);
     command.env_clear().env("LC_ALL", "C");
     for kept in ["PATH", "TMPDIR"] {
@@ -30,7 +30,7 @@ pub(super) fn program(path: &Path) -> Command {
 }
 
 /// Runs a program on `input` to its end, one minute at most, and returns what it printed.
-pub(super) fn output(command: &mut Command, input: &str) -> Result<String, ServerError> {
+pub(crate) fn output(command: &mut Command, input: &str) -> Result<String, ServerError> {
     let shown = line(command);
     let failed =
         |reason: String, output: String| Err(ServerError::Program { command: shown.clone(), reason, output });
@@ -59,7 +59,7 @@ pub(super) fn output(command: &mut Command, input: &str) -> Result<String, Serve
 }
 
 /// A command as one would type it, without its environment, which may hold a password.
-pub(super) fn line(command: &Command) -> String {
+pub(crate) fn line(command: &Command) -> String {
     let words = std::iter::once(command.get_program()).chain(command.get_args());
     words.map(|word| quoted(&word.to_string_lossy())).collect::<Vec<_>>().join(" ")
 }
@@ -74,7 +74,7 @@ fn quoted(word: &str) -> String {
 }
 
 /// The last lines of a log file.
-pub(super) fn tail(log: &Path, lines: usize) -> String {
+pub(crate) fn tail(log: &Path, lines: usize) -> String {
     let bytes = std::fs::read(log).unwrap_or_default();
     let text = String::from_utf8_lossy(&bytes);
     let all: Vec<_> = text.lines().collect();
@@ -82,7 +82,7 @@ pub(super) fn tail(log: &Path, lines: usize) -> String {
 }
 
 /// Opens a log to append to.
-pub(super) fn open_log(log: &Path) -> Result<File, ServerError> {
+pub(crate) fn open_log(log: &Path) -> Result<File, ServerError> {
     let opened = File::options().create(true).append(true).open(log);
     opened.map_err(ServerError::machine(format!("open {}", log.display())))
 }

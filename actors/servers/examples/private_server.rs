@@ -1,10 +1,10 @@
 //! Starts a private database server and prints its address; it ends when standard input does.
 //!
-//! `cargo run -p backstop-testkit --example private_server` (or `… private_server mariadb`).
+//! `cargo run -p backstop-servers --example private_server` (or `… private_server mariadb`).
 
 use std::io::Read;
 
-use backstop_testkit::server::{MariaDb, MariaDbSetup, Postgres, PostgresSetup, Server};
+use backstop_servers::{MariaDb, MariaDbSetup, Postgres, PostgresSetup, Server};
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     match std::env::args().nth(1).as_deref() {

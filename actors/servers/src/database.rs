@@ -1,6 +1,6 @@
 //! A database of one test's own.
 
-use super::Server;
+use crate::Server;
 
 /// A database that one test has for itself.
 ///
@@ -13,7 +13,7 @@ pub struct Database<'a> {
 }
 
 impl<'a> Database<'a> {
-    pub(super) fn new(server: &'a Server, name: String) -> Self {
+    pub(crate) fn new(server: &'a Server, name: String) -> Self {
         let url = server.url_of(&name);
         Self { server, name, url }
     }
@@ -34,7 +34,7 @@ impl<'a> Database<'a> {
     ///
     /// # Errors
     /// As [`Server::sql`].
-    pub fn sql(&self, statements: &str) -> Result<String, super::ServerError> {
+    pub fn sql(&self, statements: &str) -> Result<String, crate::ServerError> {
         self.server.sql_at(&self.url, statements)
     }
 }

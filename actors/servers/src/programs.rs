@@ -2,7 +2,7 @@
 
 use std::{fs, path::PathBuf};
 
-use super::{ServerError, kind::Kind};
+use crate::{ServerError, kind::Kind};
 
 /// Where packages keep a directory for each version of PostgreSQL.
 const VERSIONED: [&str; 3] = ["/usr/lib/postgresql", "/opt/homebrew/opt", "/usr/local/opt"];
@@ -12,14 +12,14 @@ const PLAIN: [&str; 4] = ["/usr/bin", "/usr/sbin", "/usr/local/bin", "/opt/homeb
 
 /// The directories that hold all programs of one server.
 #[derive(Clone, Debug)]
-pub(super) struct Programs {
+pub(crate) struct Programs {
     kind: Kind,
     places: Vec<PathBuf>,
 }
 
 impl Programs {
     /// The programs in `chosen`, or else where they usually are: of PostgreSQL the newest version.
-    pub(super) fn find(kind: Kind, chosen: Option<PathBuf>) -> Self {
+    pub(crate) fn find(kind: Kind, chosen: Option<PathBuf>) -> Self {
         let places = match (kind, chosen) {
             (_, Some(chosen)) => vec![chosen],
             (Kind::Postgres, None) => {
@@ -39,7 +39,7 @@ impl Programs {
     }
 
     /// The path of a program.
-    pub(super) fn path(&self, program: &'static str) -> Result<PathBuf, ServerError> {
+    pub(crate) fn path(&self, program: &'static str) -> Result<PathBuf, ServerError> {
         let mut paths = self.places.iter().map(|place| place.join(program));
         paths.find(|path| path.is_file()).ok_or_else(|| ServerError::Missing {
             program,

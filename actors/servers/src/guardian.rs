@@ -6,7 +6,7 @@ use std::{
     process::{Child, Command, Stdio},
 };
 
-use super::ServerError;
+use crate::ServerError;
 
 /// Waits for the end of its input, then kills whoever works in the directory and removes the directory.
 ///
@@ -33,11 +33,11 @@ rm -rf "$1"
 ///
 /// It holds the other end of a pipe that only this process has, so the kernel tells it of any end of ours.
 #[derive(Debug)]
-pub(super) struct Guardian(Child);
+pub(crate) struct Guardian(Child);
 
 impl Guardian {
     /// Starts watching over `directory`, which from now on is the guardian's to remove.
-    pub(super) fn start(directory: &Path) -> Result<Self, ServerError> {
+    pub(crate) fn start(directory: &Path) -> Result<Self, ServerError> {
         let mut command = Command::new("sh");
         command.args(["-c", SCRIPT, "guardian"]).arg(directory);
         command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());

@@ -12,7 +12,7 @@ use parking_lot::Mutex;
 use rustix::process::{Pid, Signal};
 use std::os::unix::process::CommandExt;
 
-use super::{
+use crate::{
     ServerError, account::Account, command, guardian::Guardian, kind::Kind, port, processes,
     programs::Programs,
 };
@@ -30,16 +30,16 @@ const LINES: usize = 20;
 
 /// How the server is started, found out once.
 #[derive(Debug, Default)]
-pub(super) struct Recipe {
+pub(crate) struct Recipe {
     /// Arguments of every start; the port comes on top.
-    pub(super) arguments: Vec<String>,
+    pub(crate) arguments: Vec<String>,
     /// Arguments of the very first start alone.
-    pub(super) first: Vec<String>,
+    pub(crate) first: Vec<String>,
 }
 
 /// A server of our own; dropped, it ends with its directory.
 #[derive(Debug)]
-pub(super) struct Private {
+pub(crate) struct Private {
     kind: Kind,
     directory: PathBuf,
     program: PathBuf,
@@ -53,7 +53,7 @@ pub(super) struct Private {
 
 impl Private {
     /// Makes a directory, lets `prepare` put data into it and starts the server.
-    pub(super) fn start(
+    pub(crate) fn start(
         kind: Kind,
         programs: &Programs,
         prepare: impl FnOnce(&Path, Account) -> Result<Recipe, ServerError>,
@@ -94,20 +94,20 @@ impl Private {
         }
     }
 
-    pub(super) fn directory(&self) -> &Path {
+    pub(crate) fn directory(&self) -> &Path {
         &self.directory
     }
 
-    pub(super) fn address(&self) -> SocketAddr {
+    pub(crate) fn address(&self) -> SocketAddr {
         (Ipv4Addr::LOCALHOST, self.port).into()
     }
 
-    pub(super) fn log_tail(&self, lines: usize) -> String {
+    pub(crate) fn log_tail(&self, lines: usize) -> String {
         command::tail(&self.log(), lines)
     }
 
     /// Kills every process at once and waits until none is left.
-    pub(super) fn kill(&self) -> Result<(), ServerError> {
+    pub(crate) fn kill(&self) -> Result<(), ServerError> {
         let mut child = self.child.lock();
         self.must(processes::kill_all(&self.directory, SIGNAL), "die", SIGNAL)?;
         if let Some(mut child) = child.take() {
@@ -117,7 +117,7 @@ impl Private {
     }
 
     /// Ends it cleanly and waits for that.
-    pub(super) fn stop(&self) -> Result<(), ServerError> {
+    pub(crate) fn stop(&self) -> Result<(), ServerError> {
         let mut child = self.child.lock();
         if let Some(running) = child.as_mut() {
             processes::resume_all(&self.directory);
@@ -133,7 +133,7 @@ impl Private {
     }
 
     /// Stops it, if it runs, and starts it on the same port and data.
-    pub(super) fn restart(&self) -> Result<(), ServerError> {
+    pub(crate) fn restart(&self) -> Result<(), ServerError> {
         self.stop()?;
         let mut child = self.child.lock();
         if child.is_none() {
@@ -143,19 +143,19 @@ impl Private {
     }
 
     /// Lets every process stand still.
-    pub(super) fn pause(&self) -> Result<(), ServerError> {
+    pub(crate) fn pause(&self) -> Result<(), ServerError> {
         let _one_verb = self.child.lock();
         self.must(processes::pause_all(&self.directory, SIGNAL), "stand still", SIGNAL)
     }
 
     /// Lets every process go on.
-    pub(super) fn resume(&self) {
+    pub(crate) fn resume(&self) {
         let _one_verb = self.child.lock();
         processes::resume_all(&self.directory);
     }
 
     /// Sends a signal to one process, if it belongs to this server.
-    pub(super) fn signal_one(&self, pid: u32, signal: Signal) -> Result<(), ServerError> {
+    pub(crate) fn signal_one(&self, pid: u32, signal: Signal) -> Result<(), ServerError> {
         let ours = processes::of(&self.directory);
         let found = ours.into_iter().find(|ours| ours.as_raw_nonzero().get().cast_unsigned() == pid);
         let pid = found.ok_or_else(|| ServerError::Machine {

@@ -12,10 +12,10 @@ use std::{
 use rustix::process::{Pid, Signal, kill_process};
 
 /// How often processes are looked at while we wait for them.
-pub(super) const POLL: Duration = Duration::from_millis(5);
+pub(crate) const POLL: Duration = Duration::from_millis(5);
 
 /// The processes whose working directory is `directory` or below it; zombies have none and do not count.
-pub(super) fn of(directory: &Path) -> Vec<Pid> {
+pub(crate) fn of(directory: &Path) -> Vec<Pid> {
     let Ok(entries) = fs::read_dir("/proc") else { return Vec::new() };
     let pids = entries.flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok());
     pids.filter(|pid| works_in(*pid, directory)).filter_map(Pid::from_raw).collect()
@@ -26,12 +26,12 @@ fn works_in(pid: i32, directory: &Path) -> bool {
 }
 
 /// Sends a signal; a process that has ended meanwhile is fine.
-pub(super) fn signal(pid: Pid, signal: Signal) {
+pub(crate) fn signal(pid: Pid, signal: Signal) {
     let _ = kill_process(pid, signal);
 }
 
 /// Kills all of them and whatever they start meanwhile; says whether none was left by `limit`.
-pub(super) fn kill_all(directory: &Path, limit: Duration) -> bool {
+pub(crate) fn kill_all(directory: &Path, limit: Duration) -> bool {
     until(limit, || {
         let left = of(directory);
         left.iter().for_each(|pid| signal(*pid, Signal::KILL));
@@ -40,7 +40,7 @@ pub(super) fn kill_all(directory: &Path, limit: Duration) -> bool {
 }
 
 /// Stops all of them; says whether each one stood still by `limit`.
-pub(super) fn pause_all(directory: &Path, limit: Duration) -> bool {
+pub(crate) fn pause_all(directory: &Path, limit: Duration) -> bool {
     until(limit, || {
         let moving: Vec<_> = of(directory).into_iter().filter(|pid| !is_stopped(*pid)).collect();
         moving.iter().for_each(|pid| signal(*pid, Signal::STOP));
@@ -49,7 +49,7 @@ pub(super) fn pause_all(directory: &Path, limit: Duration) -> bool {
 }
 
 /// Lets all of them go on.
-pub(super) fn resume_all(directory: &Path) {
+pub(crate) fn resume_all(directory: &Path) {
     of(directory).into_iter().for_each(|pid| signal(pid, Signal::CONT));
 }
 
@@ -61,7 +61,7 @@ fn is_stopped(pid: Pid) -> bool {
 }
 
 /// Asks again until `done` or `limit` has passed.
-pub(super) fn until(limit: Duration, mut done: impl FnMut() -> bool) -> bool {
+pub(crate) fn until(limit: Duration, mut done: impl FnMut() -> bool) -> bool {
     let started = Instant::now();
     loop {
         if done() {

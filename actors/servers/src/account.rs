@@ -10,16 +10,16 @@ use std::{
     process::{Command, Stdio},
 };
 
-use super::ServerError;
+use crate::ServerError;
 
 /// The account of a server; `None` is our own.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Account(Option<(u32, u32)>);
+pub(crate) struct Account(Option<(u32, u32)>);
 
 impl Account {
     /// Our own account, unless `directory`, which we have just made, shows that we are root; then the first of
     /// `names` that exists.
-    pub(super) fn find(directory: &Path, names: &[&str]) -> Result<Self, ServerError> {
+    pub(crate) fn find(directory: &Path, names: &[&str]) -> Result<Self, ServerError> {
         let made = fs::metadata(directory).map_err(ServerError::machine("look at a new directory"))?;
         if made.uid() != 0 {
             return Ok(Self(None));
@@ -35,13 +35,13 @@ impl Account {
     }
 
     /// Gives a file or directory to the account.
-    pub(super) fn own(self, path: &Path) -> Result<(), ServerError> {
+    pub(crate) fn own(self, path: &Path) -> Result<(), ServerError> {
         let Some((user, group)) = self.0 else { return Ok(()) };
         chown(path, Some(user), Some(group)).map_err(ServerError::machine("give a file to the server's user"))
     }
 
     /// Writes a file that only the account can read.
-    pub(super) fn write(self, path: &Path, text: &str) -> Result<(), ServerError> {
+    pub(crate) fn write(self, path: &Path, text: &str) -> Result<(), ServerError> {
         let write = || -> io::Result<()> {
             fs::write(path, text)?;
             fs::set_permissions(path, std::os::unix::fs::PermissionsExt::from_mode(0o600))
@@ -51,7 +51,7 @@ impl Account {
     }
 
     /// Makes a command run as the account, without any group of ours.
-    pub(super) fn run_as(self, command: &mut Command) {
+    pub(crate) fn run_as(self, command: &mut Command) {
         if let Some((user, group)) = self.0 {
             command.uid(user).gid(group);
         }

@@ -1,5 +1,5 @@
-//! Private database servers for tests: in a temporary directory, on a free port of 127.0.0.1 and a Unix socket,
-//! as an unprivileged user when the tests run as root.
+//! Private database servers for tests and the demo: in a temporary directory, on a free port of 127.0.0.1 and a Unix socket,
+//! as an unprivileged user when we run as root.
 //!
 //! | type | what it is |
 //! |---|---|
@@ -12,9 +12,9 @@
 //! a server of its own:
 //!
 //! ```no_run
-//! use backstop_testkit::server::{Postgres, PostgresSetup};
+//! use backstop_servers::{Postgres, PostgresSetup};
 //!
-//! # fn demo() -> Result<(), backstop_testkit::server::ServerError> {
+//! # fn demo() -> Result<(), backstop_servers::ServerError> {
 //! let database = Postgres::shared()?.fresh_database()?;
 //! println!("connect to {}", database.url());
 //!
@@ -28,15 +28,16 @@
 //! runtime whose thread must go on, wrap the call in `tokio::task::spawn_blocking`; on paused time, call it before
 //! the clock is paused.
 //!
-//! **Nothing outlives the test process.** Each server has a guardian, a small shell script that holds a pipe from
-//! the test process. When the pipe closes (drop, end, panic, SIGKILL) it kills every process that works in the
+//! **Nothing outlives the process that started it.** Each server has a guardian, a small shell script that holds a pipe from
+//! that process. When the pipe closes (drop, end, panic, SIGKILL) it kills every process that works in the
 //! server's directory and removes the directory. Do not work in that directory with a shell of your own.
 //!
 //! **Other servers.** With `BACKSTOP_TEST_POSTGRES_URL` or `BACKSTOP_TEST_MYSQL_URL` the shared server is the one
 //! at that address. Such a server is never killed, paused or restarted: those verbs are [`ServerError::Foreign`].
 //! `start` always starts a private one.
 //!
-//! A missing server is an error with the command that installs it, never a reason to skip a test. Linux only: the
+//! A missing server is an error with the command that installs it ([`ServerError::Missing`]), never a reason to skip
+//! a test. Linux only: the
 //! processes of a server are found through `/proc`.
 #![allow(
     clippy::disallowed_methods,

@@ -6,7 +6,7 @@ use std::{
     sync::OnceLock,
 };
 
-use super::{
+use crate::{
     Certificate, Server, ServerError,
     account::Account,
     certificate::Files,

@@ -13,7 +13,7 @@ const MOST: u32 = 4096;
 ///
 /// A refusal shows a server that works, too (no more connections, no rule for us), unless it is still starting
 /// or already stopping: SQLSTATE 57P03.
-pub(super) fn postgres(address: SocketAddr, limit: Duration) -> io::Result<()> {
+pub(crate) fn postgres(address: SocketAddr, limit: Duration) -> io::Result<()> {
     let mut stream = open(address, limit)?;
     let words = b"user\0backstop\0database\0postgres\0\0";
     let length = u32::try_from(words.len() + 8).map_err(io::Error::other)?;
@@ -33,7 +33,7 @@ pub(super) fn postgres(address: SocketAddr, limit: Duration) -> io::Result<()> {
 }
 
 /// Reads the packet that MariaDB sends first: a handshake of version 10, or an error.
-pub(super) fn mariadb(address: SocketAddr, limit: Duration) -> io::Result<()> {
+pub(crate) fn mariadb(address: SocketAddr, limit: Duration) -> io::Result<()> {
     let [.., first] = read::<5>(&mut open(address, limit)?)?;
     if matches!(first, 10 | 0xff) { Ok(()) } else { Err(io::Error::other("is no MariaDB")) }
 }

@@ -11,18 +11,18 @@ use std::{
 use rustix::process::Signal;
 use url::{Url, form_urlencoded};
 
-use super::{command, greeting};
+use crate::{command, greeting};
 
 /// Which server it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(crate) enum Kind {
     Postgres,
     MariaDb,
 }
 
 impl Kind {
     /// Its name in messages.
-    pub(super) fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Postgres => "PostgreSQL",
             Self::MariaDb => "MariaDB",
@@ -30,7 +30,7 @@ impl Kind {
     }
 
     /// The environment variable that points at another server.
-    pub(super) fn variable(self) -> &'static str {
+    pub(crate) fn variable(self) -> &'static str {
         match self {
             Self::Postgres => "BACKSTOP_TEST_POSTGRES_URL",
             Self::MariaDb => "BACKSTOP_TEST_MYSQL_URL",
@@ -38,7 +38,7 @@ impl Kind {
     }
 
     /// The line for the shell that installs it.
-    pub(super) fn install(self) -> &'static str {
+    pub(crate) fn install(self) -> &'static str {
         match self {
             Self::Postgres => {
                 "sudo apt-get update && sudo apt-get install -y postgresql # also starts one on port 5432"
@@ -50,7 +50,7 @@ impl Kind {
     }
 
     /// The schemes of its addresses; the first is ours.
-    pub(super) fn schemes(self) -> &'static [&'static str] {
+    pub(crate) fn schemes(self) -> &'static [&'static str] {
         match self {
             Self::Postgres => &["postgres", "postgresql"],
             Self::MariaDb => &["mysql", "mariadb"],
@@ -58,7 +58,7 @@ impl Kind {
     }
 
     /// The port where an address names none.
-    pub(super) fn port(self) -> u16 {
+    pub(crate) fn port(self) -> u16 {
         match self {
             Self::Postgres => 5432,
             Self::MariaDb => 3306,
@@ -66,7 +66,7 @@ impl Kind {
     }
 
     /// The database that is always there.
-    pub(super) fn first_database(self) -> &'static str {
+    pub(crate) fn first_database(self) -> &'static str {
         match self {
             Self::Postgres => "postgres",
             Self::MariaDb => "mysql",
@@ -74,7 +74,7 @@ impl Kind {
     }
 
     /// Accounts it may run as when we are root, best first.
-    pub(super) fn accounts(self) -> &'static [&'static str] {
+    pub(crate) fn accounts(self) -> &'static [&'static str] {
         match self {
             Self::Postgres => &["postgres", "nobody"],
             Self::MariaDb => &["mysql", "nobody"],
@@ -82,7 +82,7 @@ impl Kind {
     }
 
     /// The program that serves.
-    pub(super) fn server(self) -> &'static str {
+    pub(crate) fn server(self) -> &'static str {
         match self {
             Self::Postgres => "postgres",
             Self::MariaDb => "mariadbd",
@@ -90,7 +90,7 @@ impl Kind {
     }
 
     /// The signal for a clean end that waits for no client.
-    pub(super) fn stop(self) -> Signal {
+    pub(crate) fn stop(self) -> Signal {
         match self {
             Self::Postgres => Signal::INT,
             Self::MariaDb => Signal::TERM,
@@ -98,7 +98,7 @@ impl Kind {
     }
 
     /// Whether the server at `address` takes connections; asks for `limit` at most.
-    pub(super) fn greets(self, address: SocketAddr, limit: Duration) -> io::Result<()> {
+    pub(crate) fn greets(self, address: SocketAddr, limit: Duration) -> io::Result<()> {
         match self {
             Self::Postgres => greeting::postgres(address, limit),
             Self::MariaDb => greeting::mariadb(address, limit),
@@ -106,7 +106,7 @@ impl Kind {
     }
 
     /// Whether the files in `data` say that process `pid` is ready: another server might have our port.
-    pub(super) fn is_ready(self, data: &Path, pid: u32) -> bool {
+    pub(crate) fn is_ready(self, data: &Path, pid: u32) -> bool {
         let name = if self == Self::Postgres { "postmaster.pid" } else { "mariadbd.pid" };
         let text = fs::read_to_string(data.join(name)).unwrap_or_default();
         let mut lines = text.lines().map(str::trim);
@@ -116,7 +116,7 @@ impl Kind {
     }
 
     /// Its client program.
-    pub(super) fn client(self) -> &'static str {
+    pub(crate) fn client(self) -> &'static str {
         match self {
             Self::Postgres => "psql",
             Self::MariaDb => "mariadb",
@@ -124,7 +124,7 @@ impl Kind {
     }
 
     /// A client that reads statements from its input, stops at the first error and prints bare rows.
-    pub(super) fn client_of(self, client: &Path, url: &Url) -> Command {
+    pub(crate) fn client_of(self, client: &Path, url: &Url) -> Command {
         let mut command = command::program(client);
         let password = decoded(url.password().unwrap_or_default());
         match self {
@@ -159,7 +159,7 @@ impl Kind {
     }
 
     /// A name as an identifier of SQL.
-    pub(super) fn identifier(self, name: &str) -> String {
+    pub(crate) fn identifier(self, name: &str) -> String {
         match self {
             Self::Postgres => format!("\"{}\"", name.replace('"', "\"\"")),
             Self::MariaDb => format!("`{}`", name.replace('`', "``")),
@@ -167,7 +167,7 @@ impl Kind {
     }
 
     /// A text as a literal of SQL.
-    pub(super) fn literal(self, text: &str) -> String {
+    pub(crate) fn literal(self, text: &str) -> String {
         match self {
             Self::Postgres => format!("'{}'", text.replace('\'', "''")),
             Self::MariaDb => format!("'{}'", text.replace('\\', r"\\").replace('\'', "''")),
@@ -175,7 +175,7 @@ impl Kind {
     }
 
     /// The directory of the data in the directory of a server.
-    pub(super) fn data(directory: &Path) -> PathBuf {
+    pub(crate) fn data(directory: &Path) -> PathBuf {
         directory.join("data")
     }
 }

@@ -12,7 +12,7 @@ const FIRST: u16 = 15_000;
 ///
 /// Below the range from which the system takes the ports of outgoing connections: there, a client that
 /// tries again and again while the server is down would in the end take the server's port itself.
-pub(super) fn free() -> io::Result<u16> {
+pub(crate) fn free() -> io::Result<u16> {
     let end = outgoing_from().max(FIRST + 1000);
     let mut last = io::Error::from(io::ErrorKind::AddrInUse);
     for _ in 0..100 {

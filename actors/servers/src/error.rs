@@ -80,7 +80,7 @@ pub enum ServerError {
 
 impl ServerError {
     /// Turns an error of the system into one that says what was tried.
-    pub(super) fn machine(doing: impl Into<String>) -> impl FnOnce(io::Error) -> Self {
+    pub(crate) fn machine(doing: impl Into<String>) -> impl FnOnce(io::Error) -> Self {
         move |error| Self::Machine { doing: doing.into(), reason: error.to_string() }
     }
 }
