@@ -1,7 +1,7 @@
 //! The self-clocked batch: idle, send at once; busy, gather; free again, drain all up to a cap.
 //!
 //! No timer is involved, so one caller pays nothing and many callers batch themselves. The rule has three
-//! shapes: [`Batcher`] for a lane's own thread, [`Merger`] on top of it for calls that share one piece of work, and
+//! shapes: [`Batcher`] for a lane's own thread, [`Merger`] for its calls that share one piece of work, and
 //! [`BatchQueue`] for a thread that does blocking work.
 
 mod merger;

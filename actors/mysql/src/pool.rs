@@ -22,6 +22,11 @@ use crate::{
 /// How often idle connections are looked at.
 const REAP: std::time::Duration = std::time::Duration::from_secs(30);
 
+/// How long a call must have waited before a busy lane closes a connection beyond its share in its favour.
+const HAND_OVER_AFTER: std::time::Duration = std::time::Duration::from_millis(50);
+/// A connection that is idle for less is between two calls.
+const BETWEEN_CALLS: std::time::Duration = std::time::Duration::from_millis(5);
+
 /// The connections of one lane.
 ///
 /// It is `Send`, because tasks that clean up and streams give connections back; the lock is held for a few
@@ -134,15 +139,45 @@ impl Pool {
         drop(book);
         match self.core.first_waiting() {
             None => {}
-            Some(lane) if lane == self.number => self.freed.notify_one(),
-            Some(_) => drop(self.give_one_up()),
+            Some(first) if first.lane == self.number => self.freed.notify_one(),
+            Some(first) => {
+                let waited_long = now.saturating_duration_since(first.since) >= HAND_OVER_AFTER;
+                if self.is_anothers(waited_long) {
+                    self.take_idle(None).into_iter().for_each(Session::retire);
+                } else {
+                    self.freed.notify_one();
+                }
+            }
         }
     }
 
-    /// Closes an idle connection for another lane; `false` where there is none.
+    /// Says whether another lane, whose call waits, is to have a connection of this one.
+    ///
+    /// A lane keeps its share while calls of its own wait, or two busy lanes would open and close connections for
+    /// each other all the time.
+    fn is_anothers(&self, waited_long: bool) -> bool {
+        let share = self.core.share();
+        let book = self.book.lock();
+        let has_more = book.open > share;
+        if book.waiting == 0 { has_more || waited_long } else { has_more && waited_long }
+    }
+
+    /// Closes an idle connection for another lane; `false` where none can be spared.
     pub(crate) fn give_one_up(&self) -> bool {
-        let taken = self.take_idle(None);
-        taken.map(Session::retire).is_some()
+        let now = clock::now();
+        let share = self.core.share();
+        let mut book = self.book.lock();
+        let has_more = book.open > share;
+        let is_spare = |session: &Session| {
+            has_more || now.saturating_duration_since(session.idle_since) >= BETWEEN_CALLS
+        };
+        let Some(at) = book.idle.iter().position(is_spare).filter(|_| book.waiting == 0) else {
+            return false;
+        };
+        let session = book.idle.remove(at);
+        drop(book);
+        session.retire();
+        true
     }
 
     /// Notes who holds a connection.

@@ -9,6 +9,7 @@ use std::{
     },
 };
 
+use backstop_core::clock::{self, Instant};
 use mysql_async::Opts;
 use parking_lot::Mutex;
 use tokio::sync::Semaphore;
@@ -43,9 +44,10 @@ pub(crate) struct Core {
 }
 
 #[derive(Clone, Copy)]
-struct Ticket {
+pub(crate) struct Ticket {
     number: u64,
-    lane: u64,
+    pub(crate) lane: u64,
+    pub(crate) since: Instant,
 }
 
 /// The moment at which a connection was opened, by what happened before it.
@@ -125,7 +127,7 @@ impl Core {
 
     /// Takes a place in the queue for a connection.
     pub(crate) fn wait(self: &Arc<Self>, lane: u64) -> Place {
-        let ticket = Ticket { number: self.number(), lane };
+        let ticket = Ticket { number: self.number(), lane, since: clock::now() };
         self.queue.lock().push_back(ticket);
         self.waiting.fetch_add(1, Ordering::AcqRel);
         Place { core: Arc::clone(self), number: ticket.number }
@@ -136,12 +138,18 @@ impl Core {
         self.waiting.load(Ordering::Acquire)
     }
 
-    /// Names the lane of the one that waits longest.
-    pub(crate) fn first_waiting(&self) -> Option<u64> {
+    /// Counts the connections that a lane keeps while its own calls wait.
+    pub(crate) fn share(&self) -> usize {
+        let lanes = self.lanes.lock().iter().filter(|lane| lane.strong_count() > 0).count();
+        self.options.cap() / lanes.max(1)
+    }
+
+    /// Finds who waits longest.
+    pub(crate) fn first_waiting(&self) -> Option<Ticket> {
         if self.waiting() == 0 {
             return None;
         }
-        self.queue.lock().front().map(|ticket| ticket.lane)
+        self.queue.lock().front().copied()
     }
 
     /// Has another lane close an idle connection, so that its permit comes free.

@@ -268,14 +268,22 @@ impl Lane {
         self.core.counts.closed(reason, count);
     }
 
-    /// Says whether another lane has waited long enough, and longer than ours, while we hold more than our share.
+    /// Says whether another lane is to have a connection that comes back here.
+    ///
+    /// A lane keeps its share while calls of its own wait, or two busy lanes would open and close connections for
+    /// each other all the time.
     fn belongs_to_another(&self, now: Instant) -> bool {
         let Some(since) = self.core.other_waits_since(self.id) else { return false };
-        let ours_is_older = self.head_since.lock().is_some_and(|ours| ours <= since);
-        let waited = now.saturating_duration_since(since);
-        let idle_here = self.head_since.lock().is_none();
-        idle_here
-            || (waited >= HAND_OVER_AFTER && !ours_is_older && self.pool.status().size > self.core.share())
+        let has_more = self.has_more_than_its_share();
+        let waited_long = now.saturating_duration_since(since) >= HAND_OVER_AFTER;
+        match *self.head_since.lock() {
+            None if self.waiting.load(Relaxed) == 0 => has_more || waited_long,
+            ours => has_more && waited_long && ours.is_none_or(|ours| ours > since),
+        }
+    }
+
+    fn has_more_than_its_share(&self) -> bool {
+        self.pool.status().size > self.core.share()
     }
 
     /// Says whether a call waits for a connection, here or in another lane.

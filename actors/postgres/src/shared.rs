@@ -80,7 +80,7 @@ impl Core {
     /// The connections that each lane may hold while another one waits.
     pub(crate) fn share(&self) -> usize {
         let lanes = self.lanes.lock().iter().filter(|lane| lane.strong_count() > 0).count();
-        (self.cap() / lanes.max(1)).max(1)
+        self.cap() / lanes.max(1)
     }
 
     pub(crate) fn hunger(self: &Arc<Self>, lane: usize, since: Instant) -> Hunger {

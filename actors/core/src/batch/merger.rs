@@ -1,17 +1,23 @@
 //! Many calls, one piece of work: each call waits for its own part of the answer.
 
-use std::{cell::RefCell, fmt, rc::Rc};
+use std::{
+    cell::{OnceCell, RefCell},
+    collections::VecDeque,
+    fmt,
+    rc::Rc,
+};
 
-use futures_util::future::{FutureExt, LocalBoxFuture, Shared};
-use tokio::sync::oneshot;
-
-use super::Batcher;
+use futures_util::future::{FutureExt, LocalBoxFuture, Shared, WeakShared};
+use tokio::{sync::oneshot, task::yield_now};
 
 /// Merges the items of calls that wait at the same moment into one piece of work, on one thread.
 ///
 /// Self-clocked: an item that finds a free slot goes at once and alone; while all slots are busy items gather. The
 /// work goes on as long as any of its calls is polled, so a call that leaves takes nothing from the others; when all
 /// have left it is dropped, and the next items go.
+///
+/// Those who were answered together often ask again together. So after work for several calls the next one lets all
+/// tasks that are ready run first, once; no timer is involved.
 ///
 /// ```
 /// use backstop_core::batch::Merger;
@@ -21,13 +27,22 @@ use super::Batcher;
 /// assert_eq!(doubled.ask(21).await, Some(42));
 /// # });
 /// ```
-pub struct Merger<T, R> {
+pub struct Merger<T: 'static, R: 'static> {
     inner: Rc<Inner<T, R>>,
 }
 
 struct Inner<T, R> {
-    batcher: Batcher<Waiting<T, R>>,
+    slots: usize,
+    cap: usize,
+    state: RefCell<State<T, R>>,
     work: Box<dyn Fn(Vec<T>) -> LocalBoxFuture<'static, Vec<R>>>,
+}
+
+struct State<T, R> {
+    busy: usize,
+    waiting: VecDeque<Waiting<T, R>>,
+    /// How many calls the work had that ended last.
+    last: usize,
 }
 
 /// A call that waits for its work to begin.
@@ -36,8 +51,11 @@ struct Waiting<T, R> {
     begin: oneshot::Sender<(Run<R>, usize)>,
 }
 
+type Results<R> = Rc<RefCell<Vec<Option<R>>>>;
 /// The work of one batch; every call of it polls a clone.
-type Run<R> = Shared<LocalBoxFuture<'static, Rc<RefCell<Vec<Option<R>>>>>>;
+type Run<R> = Shared<LocalBoxFuture<'static, Results<R>>>;
+/// The work itself has no share in itself.
+type Own<R> = Rc<OnceCell<WeakShared<LocalBoxFuture<'static, Results<R>>>>>;
 
 impl<T: 'static, R: 'static> Merger<T, R> {
     /// Runs `work` on at most `slots` batches at once (at least 1), each of at most `cap` items (at least 1). It
@@ -49,7 +67,8 @@ impl<T: 'static, R: 'static> Merger<T, R> {
         W: Future<Output = Vec<R>> + 'static,
     {
         let work = Box::new(move |items| work(items).boxed_local());
-        Self { inner: Rc::new(Inner { batcher: Batcher::new(slots, cap), work }) }
+        let state = RefCell::new(State { busy: 0, waiting: VecDeque::new(), last: 0 });
+        Self { inner: Rc::new(Inner { slots: slots.max(1), cap: cap.max(1), state, work }) }
     }
 
     /// Hands an item over and waits for its result; `None` when the work returned too few.
@@ -61,9 +80,8 @@ impl<T: 'static, R: 'static> Merger<T, R> {
     /// A call that is dropped before its work began takes its item with it; later its result is thrown away.
     pub async fn ask(&self, item: T) -> Option<R> {
         let (begin, begun) = oneshot::channel();
-        if let Some(batch) = self.inner.batcher.push(Waiting { item, begin }) {
-            Inner::start(&self.inner, batch);
-        }
+        self.inner.state.borrow_mut().waiting.push_back(Waiting { item, begin });
+        Inner::next(&self.inner);
         let (run, at) = begun.await.ok()?;
         let results = run.await;
         results.borrow_mut().get_mut(at)?.take()
@@ -72,48 +90,91 @@ impl<T: 'static, R: 'static> Merger<T, R> {
     /// Counts the items that wait for a slot.
     #[must_use]
     pub fn waiting(&self) -> usize {
-        self.inner.batcher.waiting()
+        self.inner.state.borrow().waiting.len()
     }
 }
 
 impl<T: 'static, R: 'static> Inner<T, R> {
-    fn start(this: &Rc<Self>, batch: Vec<Waiting<T, R>>) {
-        let slot = Slot(Rc::clone(this));
-        let (items, calls): (Vec<_>, Vec<_>) = batch
-            .into_iter()
-            .filter(|call| !call.begin.is_closed())
-            .map(|call| (call.item, call.begin))
-            .unzip();
-        if items.is_empty() {
-            return;
-        }
-        let work = (this.work)(items);
+    /// Begins a batch with the call that waits longest, if there is a slot; the others join it as it begins.
+    fn next(this: &Rc<Self>) {
+        let (first, lets_others_run) = {
+            let mut state = this.state.borrow_mut();
+            if state.busy >= this.slots {
+                return;
+            }
+            let Some(first) = state.first() else { return };
+            state.busy += 1;
+            (first, state.last > 1)
+        };
+        let (own, mut slot) = (Own::<R>::default(), Slot { inner: Rc::clone(this), calls: 1 });
+        let itself = Rc::clone(&own);
         let run = async move {
-            let _slot = slot;
-            Rc::new(RefCell::new(work.await.into_iter().map(Some).collect()))
+            let mut items = vec![first.item];
+            if lets_others_run {
+                yield_now().await;
+            }
+            slot.inner.join(&mut items, &itself);
+            slot.calls = items.len();
+            let results = (slot.inner.work)(items).await;
+            Rc::new(RefCell::new(results.into_iter().map(Some).collect()))
         };
         let run = run.boxed_local().shared();
-        for (at, call) in calls.into_iter().enumerate() {
-            // a call that has left meanwhile needs no part in it
-            let _ = call.send((run.clone(), at));
+        if let Some(weak) = run.downgrade() {
+            // it is set once
+            let _ = own.set(weak);
+        }
+        // a call that has left meanwhile drops the work, and with it the slot
+        let _ = first.begin.send((run, 0));
+    }
+
+    /// Adds the calls that wait to a batch that begins.
+    fn join(&self, items: &mut Vec<T>, own: &Own<R>) {
+        let Some(run) = own.get().and_then(WeakShared::upgrade) else { return };
+        while items.len() < self.cap {
+            let Some(call) = self.state.borrow_mut().first() else { return };
+            if call.begin.send((run.clone(), items.len())).is_ok() {
+                items.push(call.item);
+            }
+        }
+    }
+}
+
+impl<T, R> State<T, R> {
+    /// Takes the first call that still waits.
+    fn first(&mut self) -> Option<Waiting<T, R>> {
+        loop {
+            let call = self.waiting.pop_front()?;
+            if !call.begin.is_closed() {
+                return Some(call);
+            }
         }
     }
 }
 
 /// One batch under way; its end, whatever it is, starts the next one.
-struct Slot<T: 'static, R: 'static>(Rc<Inner<T, R>>);
+struct Slot<T: 'static, R: 'static> {
+    inner: Rc<Inner<T, R>>,
+    calls: usize,
+}
 
 impl<T: 'static, R: 'static> Drop for Slot<T, R> {
     fn drop(&mut self) {
-        if let Some(batch) = self.0.batcher.finished() {
-            Inner::start(&self.0, batch);
+        {
+            let mut state = self.inner.state.borrow_mut();
+            state.busy = state.busy.saturating_sub(1);
+            state.last = self.calls;
         }
+        Inner::next(&self.inner);
     }
 }
 
 impl<T, R> fmt::Debug for Merger<T, R> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Merger").field("batcher", &self.inner.batcher).finish_non_exhaustive()
+        let state = self.inner.state.borrow();
+        f.debug_struct("Merger")
+            .field("busy", &state.busy)
+            .field("waiting", &state.waiting.len())
+            .finish_non_exhaustive()
     }
 }
 
@@ -191,8 +252,8 @@ mod tests {
         }
         bench.gate.notify_one();
         assert_eq!(first.await, Some(1));
-        let [leaver, mut stayer] = both;
-        assert!(is_pending(&mut stayer).await);
+        let [mut leaver, mut stayer] = both;
+        assert!(is_pending(&mut leaver).await && is_pending(&mut stayer).await);
         assert_eq!(*bench.sizes.borrow(), [1, 2]);
         drop(leaver);
         bench.gate.notify_one();
@@ -214,6 +275,36 @@ mod tests {
         assert_eq!(*bench.sizes.borrow(), [1, 1], "who left before the work began is no part of it");
         bench.gate.notify_one();
         assert_eq!(next.await, Some(2));
+    }
+
+    #[tokio::test]
+    async fn those_who_were_answered_together_and_ask_again_go_together() {
+        let bench = bench(1, 8);
+        let merger = Rc::new(bench.merger);
+        let again = |item| {
+            let merger = Rc::clone(&merger);
+            async move {
+                for _ in 0..3 {
+                    assert_eq!(merger.ask(item).await, Some(item));
+                }
+            }
+        };
+        let local = tokio::task::LocalSet::new();
+        for item in 0..4 {
+            local.spawn_local(again(item));
+        }
+        let open = async {
+            for _ in 0..200 {
+                bench.gate.notify_one();
+                tokio::task::yield_now().await;
+            }
+        };
+        local.run_until(open).await;
+        local.await;
+        let sizes = bench.sizes.borrow();
+        assert_eq!(sizes.iter().sum::<usize>(), 12);
+        // the first one found a free slot; from then on nobody goes alone while others are about to ask
+        assert_eq!(sizes[..3], [1, 3, 4], "{sizes:?}");
     }
 
     #[tokio::test]

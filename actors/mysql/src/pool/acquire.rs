@@ -7,7 +7,10 @@ use backstop_core::{
     clock,
     error::{Executed, Failure, FailureKind, Phase},
 };
-use tokio::{select, time::timeout_at};
+use tokio::{
+    select,
+    time::{sleep, timeout_at},
+};
 
 use super::{Lease, Pool};
 use crate::{
@@ -17,6 +20,9 @@ use crate::{
 
 /// A wait ends this long before the call's deadline, so that its error can say what was waited for.
 const EARLY: Duration = Duration::from_millis(3);
+
+/// How often a call that waits asks other lanes for what they do not use.
+const ASK_AGAIN: Duration = Duration::from_millis(50);
 
 /// What can be done without waiting.
 enum Next {
@@ -123,6 +129,7 @@ impl Pool {
                     return Ok(Next::Open(Slot::new(self, permit)));
                 }
                 () = freed => {}
+                () = sleep(ASK_AGAIN) => self.core.close_one_elsewhere(self.number),
             }
             if let Some(session) = self.take_idle(None) {
                 return Ok(Next::Idle(session));

@@ -10,14 +10,20 @@ use crate::{connection::Connection, stats::Reason};
 /// How long connections beyond the pool's size stay open; closing each at once would open it again under load.
 const OVERFLOW_LINGERS: Duration = Duration::from_secs(1);
 
+/// A connection that is idle for less is between two calls.
+const BETWEEN_CALLS: Duration = Duration::from_millis(5);
+
 impl Lane {
     /// Closes one idle connection if another lane waits for it.
     pub(crate) fn feed_others(&self) {
         if self.core.other_waits_since(self.id).is_none() || self.head_since.lock().is_some() {
             return;
         }
-        let mut is_fed = false;
-        self.close_idle(Reason::HandedOver, |_| !std::mem::replace(&mut is_fed, true));
+        let (mut is_fed, has_more, now) = (false, self.has_more_than_its_share(), clock::now());
+        self.close_idle(Reason::HandedOver, |connection| {
+            let is_spare = has_more || connection.idle_for(now) >= BETWEEN_CALLS;
+            is_spare && !std::mem::replace(&mut is_fed, true)
+        });
     }
 
     /// Closes idle connections that are lost, too old, or more than are kept.
