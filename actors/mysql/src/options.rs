@@ -5,7 +5,7 @@ mod check;
 mod default;
 mod secret;
 
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use std::{any::Any, path::PathBuf, sync::Arc, time::Duration};
 
 use backstop_core::{backend::Connect, error::ConfigError, policy::duration};
 use serde::Deserialize;
@@ -69,6 +69,10 @@ pub struct MySqlOptions {
     pub(crate) keepalive: Duration,
     #[serde(default = "default::stream_idle", with = "duration")]
     pub(crate) stream_idle: Duration,
+    #[serde(default = "default::slow_query_threshold", with = "duration")]
+    pub(crate) slow_query_threshold: Duration,
+    #[serde(default = "default::leak_after", with = "duration")]
+    pub(crate) leak_after: Duration,
     #[serde(default = "default::statement_cache")]
     pub(crate) statement_cache: usize,
     #[serde(default = "default::rows_max")]
@@ -216,6 +220,20 @@ impl MySqlOptions {
         self
     }
 
+    /// Sets how long a statement takes before it is listed among the slow queries; 1 s by default, 0 lists none.
+    #[must_use]
+    pub fn slow_query_threshold(mut self, threshold: Duration) -> Self {
+        self.slow_query_threshold = threshold;
+        self
+    }
+
+    /// Sets after how long an operator is told of a connection that is lent; 60 s by default, 0 tells of none.
+    #[must_use]
+    pub fn leak_after(mut self, held: Duration) -> Self {
+        self.leak_after = held;
+        self
+    }
+
     /// Sets how many prepared statements a connection keeps, 1 to 10,000; 256 by default. The server's
     /// `max_prepared_stmt_count` bounds them over all connections.
     #[must_use]
@@ -263,6 +281,8 @@ impl MySqlOptions {
             idle_timeout: default::idle_timeout(),
             keepalive: default::keepalive(),
             stream_idle: default::stream_idle(),
+            slow_query_threshold: default::slow_query_threshold(),
+            leak_after: default::leak_after(),
             statement_cache: default::statement_cache(),
             rows_max: default::rows_max(),
             bytes_max: default::bytes_max(),
@@ -282,6 +302,14 @@ impl Connect for MySqlOptions {
 
     async fn connect(&self, shared: &Arc<MySqlShared>) -> Result<MySql, ConfigError> {
         Ok(MySql::new(shared))
+    }
+
+    fn insight(&self, shared: &MySqlShared) -> Option<Arc<dyn Any + Send + Sync>> {
+        Some(Arc::clone(&shared.core.seen) as _)
+    }
+
+    fn warnings(&self, shared: &MySqlShared) -> Vec<Arc<str>> {
+        shared.core.seen.warnings()
     }
 
     fn lanes_max(&self) -> usize {

@@ -6,7 +6,7 @@ mod lease;
 use std::sync::{Arc, Weak};
 
 use backstop_core::{
-    call::{Deadline, OpId},
+    call::Deadline,
     clock::{self, Instant},
     snapshot::PoolSnapshot,
 };
@@ -39,7 +39,6 @@ pub(crate) struct Pool {
 #[derive(Default)]
 struct Book {
     idle: Vec<Session>,
-    holders: Vec<Holder>,
     streams: Vec<AbortHandle>,
     open: usize,
     waiting: usize,
@@ -48,13 +47,6 @@ struct Book {
     timeouts: u64,
     ended: bool,
     reaping: bool,
-}
-
-#[derive(Clone, Copy)]
-struct Holder {
-    session: u32,
-    call: OpId,
-    since: Instant,
 }
 
 impl Pool {
@@ -143,15 +135,6 @@ impl Pool {
     pub(crate) fn give_one_up(&self) -> bool {
         let taken = self.take_idle(None);
         taken.map(Session::retire).is_some()
-    }
-
-    /// Notes who holds a connection.
-    fn held(&self, session: u32, call: OpId) {
-        self.book.lock().holders.push(Holder { session, call, since: clock::now() });
-    }
-
-    fn released(&self, session: u32) {
-        self.book.lock().holders.retain(|holder| holder.session != session);
     }
 
     /// Remembers the task of a stream, so that it ends with the lane.

@@ -52,6 +52,17 @@ pub(crate) enum Mode {
     Inside,
 }
 
+impl Mode {
+    /// What it is called in lists of slow queries.
+    pub(crate) fn operation(self) -> &'static str {
+        match self {
+            Self::Read => "query",
+            Self::Write => "execute",
+            Self::Inside => "transaction",
+        }
+    }
+}
+
 impl Lease {
     /// Runs a statement and collects its reply.
     ///
@@ -77,10 +88,13 @@ impl Lease {
             let stream = self.start(client, &statement, &params, mode).await?;
             collect(stream, &statement, limits, past).await
         };
+        let noted = known.stats.begin(mode.operation());
         // a read and what is inside a transaction have no effect that could outlive the connection
         let collected = self.run(call, During::Statement, mode == Mode::Write, work).await;
-        let mut collected =
-            collected.map_err(|failure| if mode == Mode::Read { refused_by_us(failure) } else { failure })?;
+        let collected =
+            collected.map_err(|failure| if mode == Mode::Read { refused_by_us(failure) } else { failure });
+        noted.end(&collected, Collected::count);
+        let mut collected = collected?;
         if collected.is_cut {
             // the rest is on its way: the lease is in flight until the server has stopped
             self.state().in_flight.store(true, Relaxed);
@@ -185,6 +199,13 @@ struct Collected {
     is_cut: bool,
     /// A cell that could not be read.
     unusable: Option<Failure>,
+}
+
+impl Collected {
+    /// Rows that were returned or changed.
+    fn count(&self) -> u64 {
+        self.rows.as_ref().map_or(self.affected, |rows| rows.len() as u64)
+    }
 }
 
 async fn collect(

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use backstop_sql::{
-    Dialect, Statement, StatementError, Verb,
+    Dialect, Sql, Statement, StatementError, Verb,
+    seen::{Seen, StatementStats},
     tokenizer::{Kind, Tokens},
 };
 
@@ -33,6 +34,8 @@ pub(crate) struct Known {
     pub(crate) changes_schema: bool,
     /// Whether the server counts rows that were written; it counts those that were read too.
     pub(crate) counts: bool,
+    /// What happens to it.
+    pub(crate) stats: Arc<StatementStats>,
 }
 
 /// What writes rows, behind a WITH too.
@@ -56,7 +59,14 @@ impl Known {
             _ => false,
         };
         let changes_schema = statement.verb() == Verb::Schema;
-        Ok(Self { statement, changes_session, changes_schema, counts })
+        let stats = StatementStats::unread();
+        Ok(Self { statement, changes_session, changes_schema, counts, stats })
+    }
+
+    /// Has its runs counted under `sql`.
+    pub(crate) fn seen(mut self, sql: &Sql, seen: &Seen) -> Self {
+        self.stats = seen.statement(sql);
+        self
     }
 
     pub(crate) fn sql(&self) -> &str {

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use backstop_sql::seen;
+
 pub(super) fn pool_size() -> usize {
     10
 }
@@ -48,4 +50,12 @@ pub(super) fn rows_max() -> usize {
 
 pub(super) fn bytes_max() -> usize {
     16 << 20
+}
+
+pub(super) fn slow_query_threshold() -> Duration {
+    seen::SLOW_QUERY_THRESHOLD
+}
+
+pub(super) fn leak_after() -> Duration {
+    seen::LEAK_AFTER
 }

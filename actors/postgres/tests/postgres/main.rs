@@ -11,6 +11,7 @@ mod limits;
 mod listening;
 mod network;
 mod options;
+mod seen;
 mod statements;
 mod streams;
 mod support;
