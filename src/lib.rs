@@ -77,12 +77,17 @@
 //! | [`catalog`] | from a kind and its settings as data to a backend |
 //! | [`core`] | the contract (messages, backends, errors) and all policies; enough for a backend of your own |
 //! | [`supervisor`] | hosts backends as actors |
+//! | [`durations`](mod@durations) | how long parts of the application took, told by itself |
+//! | [`SqlInsight`] | statements, slow queries and leases of a SQL backend |
 //! | [`Repository`] | a table as a set of rows of one type |
 //! | `sql`, `sqlite`, `postgres`, `mysql`, `http` | the backends, one feature each |
 //! | `web` | inside actix-web |
 
 #[cfg(feature = "demo")]
 pub mod demo;
+pub mod durations;
+#[cfg(feature = "sql")]
+mod insight;
 mod observe;
 pub mod orchestrator;
 #[cfg(feature = "sql")]
@@ -100,9 +105,9 @@ pub use backstop_core::{
 };
 #[cfg(feature = "http")]
 pub use backstop_http as http;
-pub use backstop_macros::database_operation;
 #[cfg(feature = "sql")]
 pub use backstop_macros::transactional;
+pub use backstop_macros::{api_operation, background_task, database_operation};
 #[cfg(feature = "mysql")]
 pub use backstop_mysql as mysql;
 #[cfg(feature = "postgres")]
@@ -116,13 +121,14 @@ pub use backstop_supervisor::{
     Ask, BackendRef, BackendSnapshot, BlockingError, DynBackend, Order, Placement, ShutdownReport, Strategy,
 };
 
-#[cfg(feature = "sql")]
-pub use self::repository::Repository;
 pub use self::{
-    observe::observe,
+    durations::durations,
+    observe::{Background, background, observe},
     orchestrator::{Batch, BatchItem, Fallback, Gather, Orchestrator},
     runtime::{Builder, Runtime, RuntimeError, catalog},
 };
+#[cfg(feature = "sql")]
+pub use self::{insight::SqlInsight, repository::Repository};
 
 /// What an application usually needs.
 ///

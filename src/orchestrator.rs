@@ -22,6 +22,8 @@ use std::{
 
 use serde_json::Value;
 
+#[cfg(feature = "sql")]
+pub use self::statistics::SlowStatement;
 pub(crate) use self::{actor::attach_thread, near::near};
 pub use self::{
     actor::{Collect, Execute, OrchestratorActor, RunBatch, ThreadError},
@@ -117,6 +119,13 @@ impl Orchestrator {
     #[must_use]
     pub fn slow_calls(&self, limit: usize) -> Vec<SlowOperation> {
         statistics::slow_calls(self.directory(), limit)
+    }
+
+    /// Lists the newest slow queries of all SQL backends, newest first, at most `limit`.
+    #[cfg(feature = "sql")]
+    #[must_use]
+    pub fn slow_queries(&self, limit: usize) -> Vec<SlowStatement> {
+        statistics::slow_queries(self.directory(), limit)
     }
 
     /// Lets threads forget their actors of this orchestrator.

@@ -45,6 +45,8 @@ trait Typed: Send + Sync {
     fn snapshot(&self) -> BackendSnapshot;
     fn guard(&self) -> &Arc<Guard>;
     fn start_lane(&self) -> Result<(), CallError>;
+    #[cfg(feature = "sql")]
+    fn seen(&self) -> Option<Arc<backstop_sql::seen::Seen>>;
     fn as_any(&self) -> &dyn Any;
 }
 
@@ -63,6 +65,11 @@ impl<B: Backend> Typed for BackendRef<B> {
 
     fn start_lane(&self) -> Result<(), CallError> {
         BackendRef::start_lane(self)
+    }
+
+    #[cfg(feature = "sql")]
+    fn seen(&self) -> Option<Arc<backstop_sql::seen::Seen>> {
+        self.insight()
     }
 
     fn as_any(&self) -> &dyn Any {
@@ -85,6 +92,12 @@ impl Entry {
 
     pub(crate) fn guard(&self) -> &Arc<Guard> {
         self.typed.guard()
+    }
+
+    /// What a SQL backend sees of its own work.
+    #[cfg(feature = "sql")]
+    pub(crate) fn seen(&self) -> Option<Arc<backstop_sql::seen::Seen>> {
+        self.typed.seen()
     }
 
     pub(crate) fn start_lane(&self) -> Result<(), CallError> {

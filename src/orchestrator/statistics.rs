@@ -1,11 +1,12 @@
 //! What happened so far, over all backends.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use backstop_core::{guard::SlowCall, stats::OpSnapshot};
 use serde::Serialize;
 
 use super::Directory;
+use crate::durations::{DurationSnapshot, durations};
 
 /// What happened to the operations of all backends.
 #[derive(Clone, Debug, Default, Serialize)]
@@ -14,6 +15,8 @@ pub struct Statistics {
     pub totals: Totals,
     /// Each backend, in the order in which they were added.
     pub backends: Vec<BackendStatistics>,
+    /// What the application recorded itself, by name; see [`durations`](crate::durations()).
+    pub durations: BTreeMap<Arc<str>, DurationSnapshot>,
 }
 
 /// What happened to the operations of one backend.
@@ -72,7 +75,7 @@ pub struct SlowOperation {
 }
 
 pub(super) fn statistics(directory: &Directory) -> Statistics {
-    let mut statistics = Statistics::default();
+    let mut statistics = Statistics { durations: durations().snapshot(), ..Statistics::default() };
     for backend in directory.snapshot() {
         let sum = |count: fn(&OpSnapshot) -> u64| backend.operations.values().map(count).sum::<u64>();
         let totals = Totals {
@@ -100,6 +103,30 @@ pub(super) fn slow_calls(directory: &Directory, limit: usize) -> Vec<SlowOperati
         })
         .collect();
     slow.sort_by_key(|slow| std::cmp::Reverse(slow.call.ended));
+    slow.truncate(limit);
+    slow
+}
+
+/// A statement that took long, and where.
+#[cfg(feature = "sql")]
+#[derive(Clone, Debug, Serialize)]
+pub struct SlowStatement {
+    /// The backend.
+    pub backend: String,
+    /// The statement.
+    #[serde(flatten)]
+    pub query: backstop_sql::seen::SlowQuery,
+}
+
+/// The newest slow queries of all SQL backends, at most `limit`.
+#[cfg(feature = "sql")]
+pub(super) fn slow_queries(directory: &Directory, limit: usize) -> Vec<SlowStatement> {
+    let mut slow = Vec::new();
+    for entry in directory.entries() {
+        let queries = entry.seen().map_or_else(Vec::new, |seen| seen.slow_queries(limit));
+        slow.extend(queries.into_iter().map(|query| SlowStatement { backend: entry.name().into(), query }));
+    }
+    slow.sort_by_key(|slow| std::cmp::Reverse(slow.query.ended));
     slow.truncate(limit);
     slow
 }

@@ -172,7 +172,7 @@ async fn an_observed_function_says_how_it_ended_even_when_it_is_given_up() {
     }
     drop(listening);
     let line = |operation: &str, outcome: &str| {
-        format!("table=\"users\" operation=\"{operation}\" outcome=\"{outcome}\" elapsed_us=some ")
+        format!("subject=\"users\" operation=\"{operation}\" outcome=\"{outcome}\" elapsed_us=some ")
     };
     let expected = [line("select", "ok"), line("select", "error"), line("update", "abandoned")];
     assert_eq!(*notes.0.lock().unwrap(), expected);

@@ -14,4 +14,5 @@ mod hosts;
 mod messaging;
 mod repository;
 mod runtime;
+mod seen;
 mod web;

@@ -3,7 +3,7 @@
 //! A backend is plain async Rust. It never sees an actor, a supervisor, a policy or another backend. It
 //! lives on one thread, so it may hold `Rc` and `RefCell`; it is shared by all calls of its lane.
 
-use std::{future::Future, sync::Arc, time::Duration};
+use std::{any::Any, future::Future, sync::Arc, time::Duration};
 
 use crate::{
     call::{CallContext, Deadline},
@@ -40,6 +40,23 @@ pub trait Connect: Clone + Send + Sync + 'static {
     fn shared_pool(&self, shared: &Self::Shared) -> PoolSnapshot {
         let _ = shared;
         PoolSnapshot::default()
+    }
+
+    /// Lends out what the instances note of their work, to those who know its type; nothing unless overridden.
+    ///
+    /// SQL backends lend a `backstop_sql::seen::Seen`.
+    fn insight(&self, shared: &Self::Shared) -> Option<Arc<dyn Any + Send + Sync>> {
+        let _ = shared;
+        None
+    }
+
+    /// Takes what an operator should look at and was not told yet; nothing unless overridden.
+    ///
+    /// It is asked every few seconds, beside the path of calls. Each text becomes an
+    /// [`Alert`](crate::event::EventKind::Alert).
+    fn warnings(&self, shared: &Self::Shared) -> Vec<Arc<str>> {
+        let _ = shared;
+        Vec::new()
     }
 
     /// The most lanes (threads with an instance of their own) this backend may have; unbounded by default.

@@ -120,6 +120,7 @@ impl Serialize for OpId {
 pub struct CallContext {
     id: OpId,
     started: Instant,
+    served: Cell<Instant>,
     deadline: Deadline,
     attempt: Cell<u32>,
     attempt_deadline: Cell<Deadline>,
@@ -143,6 +144,7 @@ impl CallContext {
         Self {
             id,
             started,
+            served: Cell::new(started),
             deadline,
             attempt: Cell::new(0),
             attempt_deadline: Cell::new(deadline),
@@ -171,6 +173,13 @@ impl CallContext {
     #[must_use]
     pub fn started(&self) -> Instant {
         self.started
+    }
+
+    /// Returns when this attempt was handed to the backend, so that one which answers at once need not read the
+    /// clock again.
+    #[must_use]
+    pub fn served(&self) -> Instant {
+        self.served.get()
     }
 
     /// Returns the deadline of this attempt: never later than that of the call.
@@ -234,6 +243,10 @@ impl CallContext {
     #[must_use]
     pub fn ended(&self) -> Option<Instant> {
         self.ended.get()
+    }
+
+    pub(crate) fn note_serve(&self, at: Instant) {
+        self.served.set(at);
     }
 
     pub(crate) fn note_end(&self, at: Instant) {

@@ -54,7 +54,9 @@ impl MySql {
 
     /// Checks a statement, or finds it checked.
     pub(crate) fn known(&self, sql: &Sql) -> Result<Rc<Known>, StatementError> {
-        self.statements.borrow_mut().get_or_make(sql, |text| Known::parse(text).map(Rc::new))
+        let seen = &self.pool.core().seen;
+        let parse = |text: &str| Known::parse(text).map(|known| Rc::new(known.seen(sql, seen)));
+        self.statements.borrow_mut().get_or_make(sql, parse)
     }
 
     /// Checks a statement and its parameters before anything runs.
@@ -67,7 +69,7 @@ impl MySql {
     async fn rows(&self, request: &Request, call: &CallContext) -> Result<Rows, Failure> {
         let known = self.checked(request)?;
         let limits = Limits::of(request, self.options());
-        let mut lease = self.pool.acquire(Some(Mode::ReadOnly), call).await?;
+        let mut lease = self.pool.acquire("query", Some(Mode::ReadOnly), call).await?;
         run::read(&mut lease, &known, request, limits, call).await.map_err(as_not_a_read)
     }
 }
@@ -81,7 +83,7 @@ impl Backend for MySql {
     const KIND: &'static str = "mysql";
 
     async fn probe(&self, call: &CallContext) -> Result<(), Failure> {
-        let mut lease = self.pool.acquire(None, call).await?;
+        let mut lease = self.pool.acquire("probe", None, call).await?;
         lease.set(State::Broken);
         match lease.conn()?.ping().await {
             Ok(()) => {
@@ -121,7 +123,7 @@ impl Serve<Execute> for MySql {
         }
         let known = self.checked(request)?;
         let limits = Limits::of(request, self.options());
-        let mut lease = self.pool.acquire(Some(Mode::ReadWrite), call).await?;
+        let mut lease = self.pool.acquire("execute", Some(Mode::ReadWrite), call).await?;
         run::write(&mut lease, &known, request, limits, Purpose::COMMIT, call).await
     }
 }

@@ -1,6 +1,6 @@
 //! Many rows into one table: few statements, each below what the server takes.
 
-use std::ops::Range;
+use std::{ops::Range, sync::Arc};
 
 use backstop_core::{
     backend::Serve,
@@ -10,6 +10,7 @@ use backstop_core::{
 use backstop_sql::{
     BatchInsert, ChunkReport, Dialect, InsertReport, StatementError, TxOptions,
     message::{Chunk, Chunks},
+    seen::StatementStats,
 };
 use mysql_async::Value as Wire;
 
@@ -118,8 +119,13 @@ async fn finish<T>(lease: &mut Lease, result: Result<T, Failure>, call: &CallCon
 }
 
 impl MySql {
+    /// What happens to the statements of a batch, under one text.
+    fn batch_stats(&self, message: &BatchInsert) -> Arc<StatementStats> {
+        self.pool.core().seen.statement(&message.summary())
+    }
+
     async fn together(&self, bound: &[Bound], call: &CallContext) -> Result<InsertReport, Failure> {
-        let mut lease = self.pool.acquire(Some(Mode::ReadWrite), call).await?;
+        let mut lease = self.pool.acquire("batch_insert", Some(Mode::ReadWrite), call).await?;
         let mut pieces = Vec::with_capacity(bound.len());
         for chunk in bound {
             pieces.push(chunk.pieces(lease.packet())?);
@@ -145,7 +151,7 @@ impl MySql {
     async fn independent(&self, bound: &[Bound], call: &CallContext) -> Result<InsertReport, Failure> {
         let mut report = InsertReport::default();
         for chunk in bound {
-            let result = match self.pool.acquire(Some(Mode::ReadWrite), call).await {
+            let result = match self.pool.acquire("batch_insert", Some(Mode::ReadWrite), call).await {
                 Ok(mut lease) => chunk.insert_alone(&mut lease, call).await,
                 Err(failure) => Err(failure),
             };
@@ -163,10 +169,14 @@ impl Serve<BatchInsert> for MySql {
         if bound.is_empty() {
             return Ok(InsertReport::default());
         }
-        match message.chunks() {
+        let stats = self.batch_stats(message);
+        let noted = stats.begin("batch_insert");
+        let report = match message.chunks() {
             Chunks::Together => self.together(&bound, call).await,
             Chunks::Independent => self.independent(&bound, call).await,
-        }
+        };
+        noted.end(&report, |report| report.affected);
+        report
     }
 }
 

@@ -1,8 +1,11 @@
 //! What is known of a statement before it is sent: its text for the server, and what it may do.
 
+use std::sync::Arc;
+
 use backstop_core::{error::Failure, outcome::Outcome};
 use backstop_sql::{
-    Dialect, Statement, StatementError, Verb,
+    Dialect, Sql, Statement, StatementError, Verb,
+    seen::{Seen, StatementStats},
     tokenizer::{Kind, Tokens},
 };
 
@@ -12,6 +15,8 @@ pub(crate) struct Known {
     pub(crate) statement: Statement,
     /// Whether it leaves something in its session: a variable, a named lock, a temporary table.
     pub(crate) soils: bool,
+    /// What happens to it.
+    pub(crate) stats: Arc<StatementStats>,
 }
 
 /// Words of statements that leave something in their session.
@@ -38,7 +43,13 @@ impl Known {
             soils |= token.text.contains('@') && token.kind != Kind::String && token.kind != Kind::Quoted;
             after_into = token.kind == Kind::Word && is(&["into"]);
         }
-        Ok(Self { statement, soils })
+        Ok(Self { statement, soils, stats: StatementStats::unread() })
+    }
+
+    /// Has its runs counted under `sql`.
+    pub(crate) fn seen(mut self, sql: &Sql, seen: &Seen) -> Self {
+        self.stats = seen.statement(sql);
+        self
     }
 
     /// Refuses what cannot be part of a transaction.

@@ -26,6 +26,7 @@
 mod backend;
 mod crud;
 mod error;
+mod explain;
 mod insert;
 mod known;
 mod options;

@@ -4,7 +4,7 @@ mod address;
 mod check;
 mod secret;
 
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use std::{any::Any, path::PathBuf, sync::Arc, time::Duration};
 
 use backstop_core::{backend::Connect, error::ConfigError, policy::duration};
 use serde::Deserialize;
@@ -64,6 +64,10 @@ pub struct MySqlOptions {
     pub(crate) keepalive: Duration,
     #[serde(with = "duration")]
     pub(crate) stream_idle: Duration,
+    #[serde(with = "duration")]
+    pub(crate) slow_query_threshold: Duration,
+    #[serde(with = "duration")]
+    pub(crate) leak_after: Duration,
     pub(crate) statement_cache: usize,
     pub(crate) rows_max: usize,
     pub(crate) bytes_max: usize,
@@ -155,6 +159,10 @@ impl MySqlOptions {
         /// Sets how long a stream may wait for its server or for its reader after the first chunk, 1 ms to 1 h;
         /// 30 s by default.
         stream_idle: Duration,
+        /// Sets how long a statement takes before it is listed among the slow queries; 1 s by default, 0 lists none.
+        slow_query_threshold: Duration,
+        /// Sets after how long an operator is told of a connection that is lent; 60 s by default, 0 tells of none.
+        leak_after: Duration,
         /// Sets how many prepared statements a connection keeps, 1 to 10,000; 256 by default. The server's
         /// `max_prepared_stmt_count` bounds them over all connections.
         statement_cache: usize,
@@ -189,6 +197,8 @@ impl MySqlOptions {
             idle_timeout: Duration::from_secs(10 * 60),
             keepalive: Duration::from_secs(30),
             stream_idle: Duration::from_secs(30),
+            slow_query_threshold: Duration::from_secs(1),
+            leak_after: Duration::from_secs(60),
             statement_cache: 256,
             rows_max: 10_000,
             bytes_max: 16 << 20,
@@ -208,6 +218,14 @@ impl Connect for MySqlOptions {
 
     async fn connect(&self, shared: &Arc<MySqlShared>) -> Result<MySql, ConfigError> {
         Ok(MySql::new(shared))
+    }
+
+    fn insight(&self, shared: &MySqlShared) -> Option<Arc<dyn Any + Send + Sync>> {
+        Some(Arc::clone(&shared.core.seen) as _)
+    }
+
+    fn warnings(&self, shared: &MySqlShared) -> Vec<Arc<str>> {
+        shared.core.seen.warnings()
     }
 
     fn lanes_max(&self) -> usize {

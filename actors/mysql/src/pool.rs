@@ -6,7 +6,7 @@ mod lease;
 use std::sync::{Arc, Weak};
 
 use backstop_core::{
-    call::{Deadline, OpId},
+    call::Deadline,
     clock::{self, Instant},
     snapshot::PoolSnapshot,
 };
@@ -44,7 +44,6 @@ pub(crate) struct Pool {
 #[derive(Default)]
 struct Book {
     idle: Vec<Session>,
-    holders: Vec<Holder>,
     streams: Vec<AbortHandle>,
     open: usize,
     waiting: usize,
@@ -53,13 +52,6 @@ struct Book {
     timeouts: u64,
     ended: bool,
     reaping: bool,
-}
-
-#[derive(Clone, Copy)]
-struct Holder {
-    session: u32,
-    call: OpId,
-    since: Instant,
 }
 
 impl Pool {
@@ -178,15 +170,6 @@ impl Pool {
         drop(book);
         session.retire();
         true
-    }
-
-    /// Notes who holds a connection.
-    fn held(&self, session: u32, call: OpId) {
-        self.book.lock().holders.push(Holder { session, call, since: clock::now() });
-    }
-
-    fn released(&self, session: u32) {
-        self.book.lock().holders.retain(|holder| holder.session != session);
     }
 
     /// Remembers the task of a stream, so that it ends with the lane.

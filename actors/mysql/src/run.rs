@@ -49,6 +49,15 @@ impl Purpose {
     pub(crate) const READ: Self = Self { during: During::Statement, then: State::Clean };
     pub(crate) const COMMIT: Self = Self { during: During::Autocommit, then: State::Clean };
     pub(crate) const WITHIN: Self = Self { during: During::Statement, then: State::Open };
+
+    /// What it is called in lists of slow queries.
+    fn operation(self) -> &'static str {
+        match (self.during, self.then) {
+            (_, State::Open) => "transaction",
+            (During::Autocommit, _) => "execute",
+            _ => "query",
+        }
+    }
 }
 
 /// Turns the parameters of a statement into the driver's.
@@ -178,7 +187,21 @@ async fn run(
         lease.soil();
     }
     begin(lease, purpose, call);
-    let verb = known.statement.verb();
+    let noted = known.stats.begin(purpose.operation());
+    let written = answer(lease, known.statement.verb(), prepared, values, limits, purpose).await;
+    noted.end(&written, |written| written.rows.as_ref().map_or(written.affected, |rows| rows.len() as u64));
+    written
+}
+
+/// Sends a prepared statement and reads its answer.
+async fn answer(
+    lease: &mut Lease,
+    verb: Verb,
+    prepared: Prepared,
+    values: Vec<Wire>,
+    limits: Limits,
+    purpose: Purpose,
+) -> Result<Written, Failure> {
     let ended = async {
         let result = match lease.conn()?.exec_iter(prepared, values).await {
             Ok(result) => result,

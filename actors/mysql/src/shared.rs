@@ -10,6 +10,7 @@ use std::{
 };
 
 use backstop_core::clock::{self, Instant};
+use backstop_sql::seen::Seen;
 use mysql_async::Opts;
 use parking_lot::Mutex;
 use tokio::sync::Semaphore;
@@ -27,6 +28,7 @@ pub struct MySqlShared {
 pub(crate) struct Core {
     pub(crate) options: MySqlOptions,
     pub(crate) opts: Opts,
+    pub(crate) seen: Arc<Seen>,
     /// One permit per connection there may be; fair, so that no lane starves.
     pub(crate) permits: Arc<Semaphore>,
     pub(crate) killers: Semaphore,
@@ -60,10 +62,12 @@ pub(crate) struct Epoch {
 impl MySqlShared {
     pub(crate) fn new(options: MySqlOptions, opts: Opts) -> Self {
         let permits = Arc::new(Semaphore::new(options.cap()));
+        let seen = Arc::new(Seen::new(options.slow_query_threshold, options.leak_after));
         Self {
             core: Arc::new(Core {
                 options,
                 opts,
+                seen,
                 permits,
                 killers: Semaphore::new(KILLERS),
                 queue: Mutex::default(),

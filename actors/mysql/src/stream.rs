@@ -1,6 +1,6 @@
 //! Reads of any length: a task reads ahead of its reader by a few chunks, and stops the server when nobody reads.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use backstop_core::{
     backend::Serve,
@@ -8,7 +8,9 @@ use backstop_core::{
     clock::Instant,
     error::{Executed, Failure, FailureKind, Phase},
 };
-use backstop_sql::{Numbers, QueryStream, RowStream, Rows, Value, message::RowSink, reply};
+use backstop_sql::{
+    Numbers, QueryStream, RowStream, Rows, Value, message::RowSink, reply, seen::StatementStats,
+};
 use mysql_async::{Statement as Prepared, Value as Wire, prelude::Queryable as _};
 use tokio::{
     select,
@@ -33,6 +35,7 @@ const CHUNK_BYTES: usize = 1 << 20;
 
 /// What a stream's task needs beside its connection.
 struct Plan {
+    stats: Arc<StatementStats>,
     prepared: Prepared,
     values: Vec<Wire>,
     chunk_rows: usize,
@@ -47,7 +50,7 @@ impl Serve<QueryStream> for MySql {
         let request = message.request();
         let known = self.checked(request)?;
         let values = run::bind(&known, request)?;
-        let mut lease = self.pool.acquire(Some(Mode::ReadOnly), call).await?;
+        let mut lease = self.pool.acquire("query_stream", Some(Mode::ReadOnly), call).await?;
         let prepared = run::prepare(&mut lease, known.statement.sql(), &values, State::Clean).await;
         let prepared = prepared.map_err(as_not_a_read)?;
         if !run::returns_rows(&known, &prepared) {
@@ -57,6 +60,7 @@ impl Serve<QueryStream> for MySql {
             lease.soil();
         }
         let plan = Plan {
+            stats: Arc::clone(&known.stats),
             prepared,
             values,
             chunk_rows: message.rows_per_chunk(),
@@ -67,7 +71,7 @@ impl Serve<QueryStream> for MySql {
         };
         run::begin(&mut lease, Purpose::READ, call);
         let (sink, stream) = RowStream::channel(AHEAD);
-        let pool = std::sync::Arc::clone(lease.pool());
+        let pool = Arc::clone(lease.pool());
         let task = tokio::spawn(feed(lease, plan, sink));
         pool.add_stream(task.abort_handle());
         Ok(stream)
@@ -97,21 +101,24 @@ enum Ended {
 }
 
 async fn read(lease: &mut Lease, plan: Plan, sink: &RowSink) -> Result<Ended, Failure> {
-    let result = {
-        let begun = async {
-            Ok::<_, Failure>(lease.conn()?.exec_iter(plan.prepared.clone(), plan.values.clone()).await)
-        };
-        match timeout_at(plan.first_by, begun).await {
-            Err(_) => return Err(late("the statement did not begin before the call's deadline")),
-            Ok(begun) => begun?.map(drop),
-        }
+    let noted = plan.stats.begin("query_stream");
+    let begun = begin(lease, &plan).await;
+    noted.end(&begun, |()| 0);
+    begun?;
+    let ended = rows(lease, &plan, sink)
+        .await
+        .and_then(|ended| ended.map_err(|error| lease.failed(&error, During::Statement, State::Clean)));
+    ended.inspect_err(|failure| plan.stats.add_error(failure))
+}
+
+/// Sends the statement, and waits for the head of its answer.
+async fn begin(lease: &mut Lease, plan: &Plan) -> Result<(), Failure> {
+    let begun = async {
+        Ok::<_, Failure>(lease.conn()?.exec_iter(plan.prepared.clone(), plan.values.clone()).await.map(drop))
     };
-    if let Err(error) = result {
-        return Err(lease.failed(&error, During::Statement, State::Clean));
-    }
-    match rows(lease, &plan, sink).await? {
-        Ok(ended) => Ok(ended),
-        Err(error) => Err(lease.failed(&error, During::Statement, State::Clean)),
+    match timeout_at(plan.first_by, begun).await {
+        Err(_) => Err(late("the statement did not begin before the call's deadline")),
+        Ok(begun) => begun?.map_err(|error| lease.failed(&error, During::Statement, State::Clean)),
     }
 }
 
@@ -146,6 +153,7 @@ async fn rows(
         let is_full = chunk.len() >= plan.chunk_rows || bytes >= CHUNK_BYTES || count >= plan.rows_max;
         if (is_last && !chunk.is_empty()) || is_full {
             bytes = 0;
+            plan.stats.add_rows(chunk.len());
             match timeout(plan.idle, sink.send(std::mem::replace(&mut chunk, empty()))).await {
                 Ok(true) => {}
                 Ok(false) => return Ok(Ok(Ended::Cut)),

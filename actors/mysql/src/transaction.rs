@@ -75,7 +75,7 @@ impl Serve<Transaction> for MySql {
         if statements.is_empty() {
             return Err(StatementError::Message("the transaction has no statements".into()).into());
         }
-        let mut lease = self.pool.acquire(Some(Mode::ReadWrite), call).await?;
+        let mut lease = self.pool.acquire("transaction", Some(Mode::ReadWrite), call).await?;
         begin(&mut lease, message.options()).await?;
         let mut replies = Vec::with_capacity(statements.len());
         for (at, (known, request)) in statements.iter().zip(requests.iter()).enumerate() {

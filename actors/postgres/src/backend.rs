@@ -90,7 +90,9 @@ impl Postgres {
     }
 
     pub(crate) fn known(&self, sql: &Sql) -> Result<Rc<Known>, StatementError> {
-        self.statements.borrow_mut().get_or_make(sql, |text| Known::parse(text).map(Rc::new))
+        let seen = &self.shared.core.seen;
+        let parse = |text: &str| Known::parse(text).map(|known| Rc::new(known.seen(sql, seen)));
+        self.statements.borrow_mut().get_or_make(sql, parse)
     }
 
     /// Checks a statement and its parameters before anything runs.
@@ -159,7 +161,10 @@ impl Serve<Execute> for Postgres {
 impl Serve<BatchInsert> for Postgres {
     async fn serve(&self, message: &BatchInsert, call: &CallContext) -> Result<InsertReport, Failure> {
         let lease = self.lane().acquire(call, "batch_insert").await?;
+        let stats = self.shared.core.seen.statement(&message.summary());
+        let noted = stats.begin("batch_insert");
         let report = lease.borrowed(|client| bulk::insert(client, message, call)).await;
+        noted.end(&report, |report| report.affected);
         report.map_err(|failure| self.judged(failure))
     }
 }

@@ -22,11 +22,11 @@ use backstop_core::{
     call::{CallContext, Deadline, OpId},
     error::{Executed, Failure, FailureKind},
 };
-use backstop_sql::{Request, StatementError, memo::Memo};
+use backstop_sql::{Request, Sql, StatementError, memo::Memo};
 use tokio_postgres::types::{Kind, Type};
 
 pub(crate) use self::{insert::Insert, lookup::Lookup};
-use crate::{autocommit::is_of_the_statement, statement::Known};
+use crate::{autocommit::is_of_the_statement, shared::Core, statement::Known};
 
 /// Statements of one shape under way that may hold many messages.
 const CAP: usize = 256;
@@ -184,8 +184,17 @@ impl Plan {
     }
 
     /// Keeps a statement, or that there is none.
-    fn keep(&self, epoch: u64, text: Option<String>) -> Result<Option<Rc<Known>>, StatementError> {
-        let known = text.map(|text| Known::ours(&text).map(Rc::new)).transpose()?;
+    fn keep(
+        &self,
+        core: &Core,
+        epoch: u64,
+        text: Option<String>,
+    ) -> Result<Option<Rc<Known>>, StatementError> {
+        let known = |text: String| {
+            let sql = Sql::from(text);
+            Known::ours(sql.as_str()).map(|known| Rc::new(known.seen(&sql, &core.seen)))
+        };
+        let known = text.map(known).transpose()?;
         *self.0.borrow_mut() = Some((epoch, known.clone()));
         Ok(known)
     }

@@ -1,8 +1,9 @@
 //! The recipe of a PostgreSQL backend.
 
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use std::{any::Any, path::PathBuf, sync::Arc, time::Duration};
 
 use backstop_core::{backend::Connect, error::ConfigError, policy::duration};
+use backstop_sql::seen;
 use serde::Deserialize;
 
 use crate::{Credentials, Postgres, PostgresShared, Secret, TlsMode, check::Settings};
@@ -72,6 +73,10 @@ pub struct PostgresOptions {
     pub(crate) idle_in_transaction_timeout: Duration,
     #[serde(with = "duration")]
     pub(crate) stream_idle: Duration,
+    #[serde(with = "duration")]
+    pub(crate) slow_query_threshold: Duration,
+    #[serde(with = "duration")]
+    pub(crate) leak_after: Duration,
     pub(crate) statement_cache: usize,
     pub(crate) rows_max: usize,
     pub(crate) bytes_max: usize,
@@ -117,6 +122,8 @@ impl Default for PostgresOptions {
             statement_timeout: Duration::from_secs(60),
             idle_in_transaction_timeout: Duration::from_secs(60),
             stream_idle: Duration::from_secs(60),
+            slow_query_threshold: seen::SLOW_QUERY_THRESHOLD,
+            leak_after: seen::LEAK_AFTER,
             statement_cache: 256,
             rows_max: 10_000,
             bytes_max: 16 << 20,
@@ -225,6 +232,10 @@ impl PostgresOptions {
         idle_in_transaction_timeout: Duration,
         /// Sets the longest pause of a stream, of the server or of its reader; 60 s by default.
         stream_idle: Duration,
+        /// Sets how long a statement takes before it is listed among the slow queries; 1 s by default, 0 lists none.
+        slow_query_threshold: Duration,
+        /// Sets after how long an operator is told of a connection that is lent; 60 s by default, 0 tells of none.
+        leak_after: Duration,
         /// Sets how many prepared statements a connection keeps, 1 to 10,000; 256 by default.
         statement_cache: usize,
         /// Sets the most rows of a reply, 1 to 10,000,000; 10,000 by default.
@@ -249,6 +260,14 @@ impl Connect for PostgresOptions {
 
     async fn connect(&self, shared: &Arc<PostgresShared>) -> Result<Postgres, ConfigError> {
         Postgres::new(Arc::clone(shared))
+    }
+
+    fn insight(&self, shared: &PostgresShared) -> Option<Arc<dyn Any + Send + Sync>> {
+        Some(Arc::clone(&shared.core.seen) as _)
+    }
+
+    fn warnings(&self, shared: &PostgresShared) -> Vec<Arc<str>> {
+        shared.core.seen.warnings()
     }
 
     /// Every lane can own two connections.

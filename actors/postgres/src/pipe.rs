@@ -92,20 +92,24 @@ impl Pipe {
         call.enter(Phase::Execute);
         let limits = Limits::of(request, lease.lane().core.options());
         let client = lease.connection()?;
-        let seat = Seat::take(self);
+        let began = clock::now();
+        let seat = Seat::take(self, began);
+        let noted = known.stats.begin_at(Mode::Read.operation(), began);
         let reply = async {
             let stream = lease.start(client, &prepared.statement, &params, Mode::Read).await?;
             collect(stream, &prepared.columns, limits, Past::Stop).await
         };
+        // the driver's error decides what has ended, so it becomes a failure in its own arm
         match reply.await {
             Ok(collected) if collected.is_cut => {
+                noted.end(&Ok(()), |()| collected.count());
                 // the rest is on its way, and whoever is behind it waits for that
                 self.is_closed.set(true);
                 known.service.note_long();
                 collected.reply(known, request, Mode::Read)
             }
             Ok(collected) => {
-                seat.answered(known);
+                seat.answered(known, noted.end(&Ok(()), |()| collected.count()));
                 collected.reply(known, request, Mode::Read)
             }
             Err(error) => {
@@ -114,11 +118,13 @@ impl Pipe {
                 if lease.is_broken() {
                     self.is_closed.set(true);
                 } else if is_answer {
-                    seat.answered(known);
+                    seat.answered(known, clock::now());
                 } else {
                     seat.give_back();
                 }
-                Err(refused_by_us(failure))
+                let refused = Err(refused_by_us(failure));
+                noted.end(&refused, |_: &Written| 0);
+                refused
             }
         }
     }
@@ -167,10 +173,10 @@ struct Seat<'p> {
 
 impl<'p> Seat<'p> {
     /// Takes the next place; the statement must be sent before anything is awaited.
-    fn take(pipe: &'p Pipe) -> Self {
+    fn take(pipe: &'p Pipe, now: Instant) -> Self {
         let number = pipe.sent.get() + 1;
         if pipe.sent.replace(number) == pipe.answered.get() {
-            pipe.head_since.set(clock::now());
+            pipe.head_since.set(now);
         }
         Self { pipe, number }
     }
@@ -183,12 +189,11 @@ impl<'p> Seat<'p> {
     }
 
     /// Notes the answer, and that all before it have ended too.
-    fn answered(self, known: &Known) {
+    fn answered(self, known: &Known, now: Instant) {
         let before = self.pipe.answered.get();
         if self.number <= before {
             return;
         }
-        let now = clock::now();
         let head_since = self.pipe.head_since.replace(now);
         self.pipe.answered.set(self.number);
         if self.number == before + 1 {

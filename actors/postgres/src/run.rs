@@ -54,6 +54,17 @@ pub(crate) enum Mode {
     Inside,
 }
 
+impl Mode {
+    /// What it is called in lists of slow queries.
+    pub(crate) fn operation(self) -> &'static str {
+        match self {
+            Self::Read => "query",
+            Self::Write => "execute",
+            Self::Inside => "transaction",
+        }
+    }
+}
+
 impl Lease {
     /// Runs a statement and collects its reply.
     ///
@@ -80,17 +91,20 @@ impl Lease {
             collect(stream, &prepared.columns, limits, past).await
         };
         let began = clock::now();
+        let noted = known.stats.begin_at(mode.operation(), began);
         // a read and what is inside a transaction have no effect that could outlive the connection
         let collected = self.run(call, During::Statement, mode == Mode::Write, work).await;
         let collected =
-            collected.map_err(|failure| if mode == Mode::Read { refused_by_us(failure) } else { failure })?;
+            collected.map_err(|failure| if mode == Mode::Read { refused_by_us(failure) } else { failure });
+        let ended = noted.end(&collected, Collected::count);
+        let collected = collected?;
         if collected.is_cut {
             known.service.note_long();
             // the rest is on its way: the lease is in flight until the server has stopped
             self.state().in_flight.store(true, Relaxed);
         }
         if mode == Mode::Read && !collected.is_cut {
-            known.service.note(clock::now().saturating_duration_since(began));
+            known.service.note(ended.saturating_duration_since(began));
         }
         collected.reply(known, request, mode)
     }
@@ -181,6 +195,11 @@ pub(crate) struct Collected {
 }
 
 impl Collected {
+    /// Rows that were returned or changed.
+    pub(crate) fn count(&self) -> u64 {
+        self.rows.as_ref().map_or(self.affected, |rows| rows.len() as u64)
+    }
+
     /// Makes the reply of it.
     ///
     /// # Errors

@@ -9,6 +9,7 @@ use std::{
 };
 
 use backstop_core::{clock::Instant, stats::LatencySnapshot};
+use backstop_sql::seen::Seen;
 use parking_lot::Mutex;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 
@@ -26,6 +27,7 @@ pub(crate) struct Core {
     pub(crate) connector: Connector,
     /// One permit a connection: leased, idle, being cleaned, listening. First come, first served.
     pub(crate) permits: Arc<Semaphore>,
+    pub(crate) seen: Arc<Seen>,
     pub(crate) holders: Holders,
     pub(crate) counts: Counts,
     /// Wakes lanes that may have an idle connection to close for another one.
@@ -143,12 +145,14 @@ impl Drop for Hunger {
 
 impl PostgresShared {
     pub(crate) fn new(settings: Settings) -> Self {
-        let cap = settings.options.cap();
+        let (cap, options) = (settings.options.cap(), &settings.options);
+        let seen = Arc::new(Seen::new(options.slow_query_threshold, options.leak_after));
         Self {
             core: Arc::new(Core {
                 connector: Connector::new(settings),
                 permits: Arc::new(Semaphore::new(cap)),
-                holders: Holders::default(),
+                holders: seen.lent().clone(),
+                seen,
                 counts: Counts::default(),
                 wanted: Notify::new(),
                 lanes: Mutex::default(),
@@ -180,6 +184,7 @@ impl PostgresShared {
             shared_total: core.counts.shared.load(Relaxed),
             merged_total: core.counts.merged.load(Relaxed),
             schema_epoch: core.schema(),
+            long_leases: core.seen.leases().iter().filter(|lease| lease.is_long).count(),
             ..PostgresSnapshot::default()
         };
         let mut waits = LatencySnapshot::default();

@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use crate::service::Service;
 use backstop_sql::{
-    Dialect, Statement, StatementError, Verb,
+    Dialect, Sql, Statement, StatementError, Verb,
+    seen::{Seen, StatementStats},
     tokenizer::{Kind, Tokens},
 };
 
@@ -36,6 +37,8 @@ pub(crate) struct Known {
     pub(crate) counts: bool,
     /// How long the server takes for it.
     pub(crate) service: Service,
+    /// What happens to it.
+    pub(crate) stats: Arc<StatementStats>,
 }
 
 /// What writes rows, behind a WITH too.
@@ -59,12 +62,19 @@ impl Known {
             _ => false,
         };
         let changes_schema = statement.verb() == Verb::Schema;
-        Ok(Self { statement, changes_session, changes_schema, counts, service: Service::default() })
+        let stats = StatementStats::unread();
+        Ok(Self { statement, changes_session, changes_schema, counts, service: Service::default(), stats })
     }
 
     /// Takes a statement of ours, which leaves nothing behind in its session.
     pub(crate) fn ours(text: &str) -> Result<Self, StatementError> {
         Ok(Self { changes_session: false, ..Self::parse(text)? })
+    }
+
+    /// Has its runs counted under `sql`.
+    pub(crate) fn seen(mut self, sql: &Sql, seen: &Seen) -> Self {
+        self.stats = seen.statement(sql);
+        self
     }
 
     pub(crate) fn sql(&self) -> &str {

@@ -24,6 +24,8 @@ pub struct PostgresSnapshot {
     pub acquire_p99_ms: f64,
     /// Who holds a connection for the longest time.
     pub oldest_holder: Option<HolderSnapshot>,
+    /// How many hold one for longer than `leak_after`.
+    pub long_leases: usize,
     /// What opening a connection failed with the last time, unless one was opened since.
     pub last_connect_error: Option<String>,
     /// Connections opened so far.

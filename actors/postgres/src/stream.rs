@@ -3,7 +3,7 @@
 use std::{
     future::{Future, poll_fn},
     pin::{Pin, pin},
-    sync::atomic::Ordering::Relaxed,
+    sync::{Arc, atomic::Ordering::Relaxed},
     task::Poll,
     time::Duration,
 };
@@ -13,7 +13,7 @@ use backstop_core::{
     call::CallContext,
     error::{Executed, Failure, FailureKind, Phase},
 };
-use backstop_sql::{QueryStream, RowStream, Rows, message::RowSink};
+use backstop_sql::{QueryStream, RowStream, Rows, message::RowSink, seen::StatementStats};
 use futures_util::TryStreamExt;
 use tokio::time::timeout;
 use tokio_postgres::Row;
@@ -44,6 +44,7 @@ impl Serve<QueryStream> for Postgres {
         let prepared = lease.prepared(call, &known).await?;
         let params = params(&known, request, &prepared.statement)?;
         call.sending();
+        let noted = known.stats.begin("query_stream");
         // the deadline holds for the first row, and an error in its place is the call's own
         let first = async {
             let mut rows = Box::pin(lease.start(client, &prepared.statement, &params, Mode::Inside).await?);
@@ -51,6 +52,7 @@ impl Serve<QueryStream> for Postgres {
             Ok((rows, first))
         };
         let first = lease.run(call, During::Statement, false, first).await;
+        noted.end(&first, |_| 0);
         let (rows, first) = first.map_err(|failure| self.judged(failure))?;
         lease.state().in_flight.store(true, Relaxed);
         let (sink, stream) = RowStream::channel(CHUNKS);
@@ -60,6 +62,7 @@ impl Serve<QueryStream> for Postgres {
             rows_left: request.rows_max.unwrap_or(usize::MAX),
             idle: self.lane().core.options().stream_idle,
             first: Some(first),
+            stats: Arc::clone(&known.stats),
             lease,
         };
         tokio::spawn(pump.run(rows, sink));
@@ -72,6 +75,7 @@ struct Pump {
     lease: Lease,
     /// What was read before the pump began; the inner `None` is the end.
     first: Option<Option<Row>>,
+    stats: Arc<StatementStats>,
     empty: Rows,
     chunk_rows: usize,
     rows_left: usize,
@@ -97,7 +101,10 @@ impl Pump {
         let result = match ended {
             Ok(()) => self.finish().await,
             Err(Stop::ReaderGone) => return,
-            Err(Stop::Failed(failure)) => Err(failure),
+            Err(Stop::Failed(failure)) => {
+                self.stats.add_error(&failure);
+                Err(failure)
+            }
         };
         // the connection is free before the reader takes the last chunk
         drop(self.lease);
@@ -112,6 +119,7 @@ impl Pump {
             if is_cut {
                 chunk.truncate();
             }
+            self.stats.add_rows(chunk.len());
             if !chunk.is_empty() || is_cut {
                 match timeout(self.idle, sink.send(chunk)).await {
                     Ok(true) => {}

@@ -22,6 +22,7 @@ pub mod parameters;
 pub mod reply;
 pub mod row;
 mod screen;
+pub mod seen;
 pub mod statement;
 pub mod tokenizer;
 pub mod transaction;
@@ -32,8 +33,8 @@ pub use self::{
     dialect::Dialect,
     error::StatementError,
     message::{
-        BatchInsert, ChunkReport, Execute, InsertReport, Query, QueryAs, QueryStream, Request, RowSink,
-        RowStream, RowsExpected, Sql, Transact, TransactAsync, Transaction, Written,
+        BatchInsert, ChunkReport, Execute, Explain, InsertReport, Plan, Query, QueryAs, QueryStream, Request,
+        RowSink, RowStream, RowsExpected, Sql, Transact, TransactAsync, Transaction, Written,
     },
     parameters::Params,
     row::{Column, Columns, DecodeError, Row, Rows},

@@ -2,6 +2,7 @@
 
 mod batch_insert;
 mod execute;
+mod explain;
 mod query;
 mod request;
 mod stream;
@@ -11,6 +12,7 @@ mod transact_async;
 pub use self::{
     batch_insert::{BatchInsert, Chunk, ChunkReport, Chunks, InsertReport},
     execute::{Execute, Written},
+    explain::{Explain, Explained, Plan},
     query::{Query, QueryAs},
     request::{Request, RowsExpected, Sql, WRONG_ROW_COUNT},
     stream::{QueryStream, RowSink, RowStream},

@@ -8,12 +8,12 @@ use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::Value as Json;
 
 use crate::{
-    BatchInsert, Execute, Numbers, Params, Query, Request, Transaction, TxOptions,
+    BatchInsert, Execute, Explain, Numbers, Params, Query, Request, Transaction, TxOptions,
     crud::{self, Crud, CrudEngine},
 };
 
 /// What a SQL backend serves by name.
-pub const OPERATIONS: &[OperationInfo] = &crud::wire::with_operations::<4, 15>([
+pub const OPERATIONS: &[OperationInfo] = &crud::wire::with_operations::<5, 16>([
     OperationInfo {
         name: "query",
         summary: "Reads rows; the engine refuses to write.",
@@ -23,6 +23,11 @@ pub const OPERATIONS: &[OperationInfo] = &crud::wire::with_operations::<4, 15>([
         name: "execute",
         summary: "Runs one statement and commits it; it is not repeated unless `idempotent` is true.",
         arguments: &["sql", "params?", "max_rows?", "numbers?", "expect_rows?", "idempotent?"],
+    },
+    OperationInfo {
+        name: "explain",
+        summary: "Tells how the engine would run a statement, which is not run.",
+        arguments: &["sql", "params?"],
     },
     OperationInfo {
         name: "transaction",
@@ -42,10 +47,11 @@ pub const OPERATIONS: &[OperationInfo] = &crud::wire::with_operations::<4, 15>([
 /// [`WireError`] names the operation and what is wrong with its arguments.
 pub fn decode<B>(name: &str, arguments: Json) -> Result<Operation<B>, WireError>
 where
-    B: Crud + CrudEngine + Serve<Transaction> + Serve<BatchInsert>,
+    B: Crud + CrudEngine + Serve<Transaction> + Serve<BatchInsert> + Serve<Explain>,
 {
     match name {
         "query" => Ok(Operation::new(Query::from(read::<One>(name, arguments)?.request(name)?))),
+        "explain" => Ok(Operation::new(Explain::from(read::<One>(name, arguments)?.request(name)?))),
         "execute" => {
             let mut arguments = arguments;
             let idempotent = take_flag(&mut arguments, "idempotent", name)?;

@@ -18,10 +18,11 @@ use backstop_core::{
 };
 use backstop_sql::{
     BatchInsert, Dialect, Execute, InsertReport, Query, QueryAs, QueryStream, Request, RowStream, Rows, Sql,
-    Statement, StatementError, Transact, TransactAsync, Transaction, TxOptions, Written,
+    StatementError, Transact, TransactAsync, Transaction, TxOptions, Written,
     crud::Shapes,
     memo::Memo,
     reply::{self, at_statement},
+    seen::Watched,
 };
 use serde::de::DeserializeOwned;
 
@@ -66,8 +67,9 @@ impl Sqlite {
     }
 
     fn known(&self, sql: &Sql) -> Result<Rc<Known>, StatementError> {
-        let parse = |text: &str| {
-            Statement::parse(text, Dialect::Sqlite).map(|statement| Rc::new(Known::new(statement)))
+        let parse = |_: &str| {
+            let watched = Watched::parse(sql, Dialect::Sqlite, &self.core().seen)?;
+            Ok(Rc::new(Known::new(watched)))
         };
         self.statements.borrow_mut().get_or_make(sql, parse)
     }
@@ -92,8 +94,8 @@ impl Sqlite {
             }
             Inlined::Elsewhere
         } else {
-            let ready =
-                self.inline.borrow_mut().as_mut().and_then(|it| it.read(self.core(), &known, request));
+            let read = |it: &mut Inline| it.read(self.core(), &known, request, call.served());
+            let ready = self.inline.borrow_mut().as_mut().and_then(read);
             match ready {
                 Some(inlined) => inlined,
                 None => {
@@ -106,6 +108,17 @@ impl Sqlite {
             return result;
         }
         rows_of(self.core().read(work(), call).await?)
+    }
+
+    /// Reads on another thread, whose time this read is not counted with.
+    pub(crate) async fn read_elsewhere(&self, work: Work, call: &CallContext) -> Result<Rows, Failure> {
+        if self.core().in_memory() {
+            return rows_of(self.core().write(work, call).await?);
+        }
+        if !self.is_ready() {
+            self.ensure_open(call).await?;
+        }
+        rows_of(self.core().read(work, call).await?)
     }
 
     /// Says who runs a transaction, and makes sure that a reader finds the database open.
@@ -159,7 +172,7 @@ impl Sqlite {
         let inline = slot.insert(Inline::open(core, epoch)?);
         self.opened.set(self.opened.get() + 1);
         // a file that was replaced this very moment
-        Ok(inline.read(core, known, request).unwrap_or(Inlined::Elsewhere))
+        Ok(inline.read(core, known, request, clock::now()).unwrap_or(Inlined::Elsewhere))
     }
 
     fn drop_inline(&self, slot: &mut Option<Inline>) {

@@ -18,8 +18,9 @@ use backstop_core::{
     outcome::Outcome,
 };
 use backstop_sql::{
-    AsyncTx, AsyncTxEngine, Request, Statement, TxError, TxOptions, Written,
+    AsyncTx, AsyncTxEngine, Request, TxError, TxOptions, Written,
     message::AsyncTxBody,
+    seen::Watched,
     transaction::{AfterCommit, SavepointVerb},
 };
 use futures_util::{
@@ -39,7 +40,7 @@ use crate::{
 };
 
 enum Command {
-    Run(Arc<Statement>, Request, oneshot::Sender<Result<Written, Failure>>),
+    Run(Arc<Watched>, Request, oneshot::Sender<Result<Written, Failure>>),
     Savepoint(SavepointVerb, oneshot::Sender<Result<(), Failure>>),
     Commit,
 }
@@ -78,12 +79,12 @@ impl Held {
 fn statement_of(
     bench: &Bench<'_>,
     ticket: &Arc<Ticket>,
-    statement: &Statement,
+    statement: &Watched,
     request: &Request,
 ) -> Result<Written, Failure> {
     session::goes_on(bench, ticket)?;
     let _watching = bench.watch.job(ticket);
-    let result = bench.one(statement, request, During::Statement);
+    let result = bench.inside(statement, request);
     result.map_err(|failure| verdict(failure, ticket))
 }
 

@@ -15,8 +15,9 @@ use backstop_core::{
     error::{Executed, Failure},
 };
 use backstop_sql::{
-    InsertReport, Request, RowSink, Rows, Statement, TxOptions, Written,
+    InsertReport, Request, RowSink, Rows, TxOptions, Written,
     message::{Chunk, Chunks, TxBody},
+    seen::Watched,
 };
 use parking_lot::Mutex;
 use tokio::sync::oneshot;
@@ -82,19 +83,19 @@ impl Ticket {
 /// What a thread is asked to do.
 pub(crate) enum Work {
     /// One statement that may write.
-    One(Arc<Statement>, Arc<Request>),
+    One(Arc<Watched>, Arc<Request>),
     /// Statements that commit together.
-    List(Vec<Arc<Statement>>, Arc<Vec<Request>>, TxOptions),
+    List(Vec<Arc<Watched>>, Arc<Vec<Request>>, TxOptions),
     /// Rows of one table.
-    Insert(Vec<(Arc<Statement>, Chunk)>, Chunks),
+    Insert(Vec<(Arc<Watched>, Chunk)>, Chunks),
     /// A closure.
     Body(Arc<dyn TxBody>, TxOptions),
     /// A transaction whose closure runs on the lane; taken by the thread that holds it.
     Held(Mutex<Option<Held>>, TxOptions),
     /// A statement that must not write.
-    Read(Arc<Statement>, Arc<Request>),
+    Read(Arc<Watched>, Arc<Request>),
     /// A statement that must not write, in chunks of so many rows.
-    Stream(Arc<Statement>, Arc<Request>, usize, RowSink),
+    Stream(Arc<Watched>, Arc<Request>, usize, RowSink),
     /// Opens the database, where it is not open or its file has changed.
     Open,
     /// Writes the log back and closes the database.
@@ -102,6 +103,15 @@ pub(crate) enum Work {
 }
 
 impl Work {
+    /// What it holds its thread for, where that may be long.
+    pub(crate) fn holds(&self) -> &'static str {
+        match self {
+            Self::Stream(..) => "query_stream",
+            Self::Insert(..) => "batch_insert",
+            _ => "transaction",
+        }
+    }
+
     /// How the transaction runs, where it is one.
     pub(crate) fn options(&self) -> TxOptions {
         match self {

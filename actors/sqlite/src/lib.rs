@@ -21,6 +21,7 @@ mod backend;
 mod connection;
 mod crud;
 mod error;
+mod explain;
 mod file;
 mod held;
 mod job;

@@ -3,6 +3,7 @@
 mod default;
 
 use std::{
+    any::Any,
     path::{Component, Path, PathBuf},
     sync::Arc,
     time::Duration,
@@ -65,6 +66,10 @@ pub struct SqliteOptions {
     pub(crate) transaction_idle: Duration,
     #[serde(default = "default::stream_idle", with = "duration")]
     pub(crate) stream_idle: Duration,
+    #[serde(default = "default::slow_query_threshold", with = "duration")]
+    pub(crate) slow_query_threshold: Duration,
+    #[serde(default = "default::leak_after", with = "duration")]
+    pub(crate) leak_after: Duration,
     /// Where this crate's own tests make the writer panic.
     #[cfg(test)]
     #[serde(skip)]
@@ -135,6 +140,8 @@ impl SqliteOptions {
             read_window: default::read_window(),
             transaction_idle: default::transaction_idle(),
             stream_idle: default::stream_idle(),
+            slow_query_threshold: default::slow_query_threshold(),
+            leak_after: default::leak_after(),
             #[cfg(test)]
             planted: crate::planted::Planted::default(),
         }
@@ -182,6 +189,21 @@ impl SqliteOptions {
         stream_idle: Duration,
     }
 
+    /// Sets how long a statement runs before it is listed among the slow queries; 1 s by default, 0 lists none.
+    #[must_use]
+    pub fn slow_query_threshold(mut self, threshold: Duration) -> Self {
+        self.slow_query_threshold = threshold;
+        self
+    }
+
+    /// Sets after how long an operator is told of a transaction or stream that holds the writer or a reader's
+    /// thread; 60 s by default, 0 tells of none.
+    #[must_use]
+    pub fn leak_after(mut self, held: Duration) -> Self {
+        self.leak_after = held;
+        self
+    }
+
     /// Checks every setting and returns them with the path made absolute.
     pub(crate) fn checked(&self) -> Result<Self, ConfigError> {
         in_range("readers", self.readers, 1..=64)?;
@@ -213,6 +235,14 @@ impl Connect for SqliteOptions {
 
     async fn connect(&self, shared: &Arc<SqliteShared>) -> Result<Sqlite, ConfigError> {
         Ok(Sqlite::new(Arc::clone(shared)))
+    }
+
+    fn insight(&self, shared: &SqliteShared) -> Option<Arc<dyn Any + Send + Sync>> {
+        Some(Arc::clone(&shared.core.seen) as _)
+    }
+
+    fn warnings(&self, shared: &SqliteShared) -> Vec<Arc<str>> {
+        shared.core.seen.warnings()
     }
 }
 

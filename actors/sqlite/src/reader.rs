@@ -9,7 +9,7 @@ use backstop_core::{
     clock::{self, Instant},
     error::Failure,
 };
-use backstop_sql::{Columns, Request, Rows, Statement};
+use backstop_sql::{Columns, Request, Rows, seen::Watched};
 
 use crate::{
     connection::{self, Role},
@@ -30,7 +30,7 @@ const CLOSE: Duration = Duration::from_micros(200);
 
 /// What a lane knows of a statement.
 pub(crate) struct Known {
-    pub(crate) statement: Arc<Statement>,
+    pub(crate) statement: Arc<Watched>,
     columns: Cell<Option<Columns>>,
     /// How many calls go straight to a reader thread before the next try inline.
     detour: Cell<u32>,
@@ -39,7 +39,7 @@ pub(crate) struct Known {
 }
 
 impl Known {
-    pub(crate) fn new(statement: Statement) -> Self {
+    pub(crate) fn new(statement: Watched) -> Self {
         Self {
             statement: Arc::new(statement),
             columns: Cell::default(),
@@ -119,8 +119,14 @@ impl Inline {
 
     /// Runs a read for as many steps as the options allow; `None` where the writer has to open the database
     /// anew first.
-    pub(crate) fn read(&mut self, core: &Core, known: &Known, request: &Request) -> Option<Inlined> {
-        let (epoch, now) = (core.epoch()?, clock::now());
+    pub(crate) fn read(
+        &mut self,
+        core: &Core,
+        known: &Known,
+        request: &Request,
+        now: Instant,
+    ) -> Option<Inlined> {
+        let epoch = core.epoch()?;
         if !self.is_current(core, epoch, now) {
             return None;
         }
@@ -128,23 +134,26 @@ impl Inline {
         self.asked = now;
         let connection = self.window.enter(core, now, close);
         let _watching = self.watch.steps(core.options.inline_steps);
+        let noted = known.statement.stats.begin_at("query", now);
         let mut columns = known.columns.take();
         let limits = Limits::of(request, &core.options);
         let result = run::read(&connection, &known.statement, request, limits, &mut columns);
         known.columns.set(columns);
         drop(connection);
-        Some(match result {
-            Ok(rows) => {
-                self.reads += 1;
-                Inlined::Done(Ok(rows))
+        let result = match result {
+            Err(fault) if fault.is_interrupt() || fault.is_busy() => {
+                // a thread takes it, and notes it
+                noted.forget();
+                if fault.is_interrupt() {
+                    known.strike();
+                }
+                return Some(Inlined::Elsewhere);
             }
-            Err(fault) if fault.is_interrupt() => {
-                known.strike();
-                Inlined::Elsewhere
-            }
-            Err(fault) if fault.is_busy() => Inlined::Elsewhere,
-            Err(fault) => Inlined::Done(Err(Fault::into_failure(fault, During::Statement))),
-        })
+            result => result.map_err(|fault| Fault::into_failure(fault, During::Statement)),
+        };
+        self.reads += u64::from(result.is_ok());
+        noted.end(&result, |rows| rows.len() as u64);
+        Some(Inlined::Done(result))
     }
 
     /// Hands the count of reads over to the shared counters.

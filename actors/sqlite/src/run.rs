@@ -53,7 +53,9 @@ pub(crate) fn prepare_read<'c>(
     request: &Request,
 ) -> Result<CachedStatement<'c>, Fault> {
     let mut prepared = connection.prepare_cached(statement.sql())?;
-    if !prepared.readonly() || prepared.column_count() == 0 {
+    // what is explained is not run
+    let writes = !prepared.readonly() && prepared.is_explain() == 0;
+    if writes || prepared.column_count() == 0 {
         return Err(not_a_read().into());
     }
     bind(&mut prepared, statement, &request.params)?;

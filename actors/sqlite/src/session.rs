@@ -8,10 +8,11 @@ use backstop_core::{
 };
 use backstop_sql::{
     Dialect, Request, Statement, StatementError, Tx, TxEngine, Verb, Written, memo::Memo, message::TxBody,
+    seen::Watched,
 };
 
 use crate::{
-    error::{self, During},
+    error,
     job::{Reply, Ticket, Work},
     unwind::caught,
     writer::{Bench, verdict},
@@ -20,7 +21,7 @@ use crate::{
 /// Runs work in the open transaction of `bench`; `Ok` means that it may be committed.
 pub(crate) fn serve(
     bench: &Bench<'_>,
-    memo: &mut Memo<Arc<Statement>>,
+    memo: &mut Memo<Arc<Watched>>,
     work: &Work,
     ticket: &Arc<Ticket>,
 ) -> Result<Reply, Failure> {
@@ -74,7 +75,7 @@ fn gave_way(why: &'static str) -> Failure {
 
 fn closure(
     bench: &Bench<'_>,
-    memo: &mut Memo<Arc<Statement>>,
+    memo: &mut Memo<Arc<Watched>>,
     body: &dyn TxBody,
     ticket: &Arc<Ticket>,
 ) -> Result<Reply, Failure> {
@@ -98,7 +99,7 @@ fn closure(
 /// The transaction of a closure that does not await.
 struct Session<'a> {
     bench: &'a Bench<'a>,
-    memo: &'a mut Memo<Arc<Statement>>,
+    memo: &'a mut Memo<Arc<Watched>>,
     ticket: &'a Arc<Ticket>,
     /// When the last statement ended.
     last: Instant,
@@ -117,11 +118,12 @@ impl Session<'_> {
 impl TxEngine for Session<'_> {
     fn run(&mut self, request: &Request) -> Result<Written, Failure> {
         self.check()?;
-        let parse = |text: &str| Statement::parse(text, Dialect::Sqlite).map(Arc::new);
+        let parse =
+            |_: &str| Watched::parse(&request.sql, Dialect::Sqlite, &self.bench.core.seen).map(Arc::new);
         let statement = self.memo.get_or_make(&request.sql, parse)?;
         joins(&statement)?;
         let _watching = self.bench.watch.job(self.ticket);
-        let result = self.bench.one(&statement, request, During::Statement);
+        let result = self.bench.inside(&statement, request);
         self.last = clock::now();
         result.map_err(|failure| verdict(failure, self.ticket))
     }

@@ -14,6 +14,7 @@ use backstop_core::{
     call::{CallContext, Deadline},
     error::Failure,
 };
+use backstop_sql::seen::Seen;
 use parking_lot::Mutex;
 
 use crate::{
@@ -76,6 +77,7 @@ pub(crate) struct Core {
     /// Streams and read-only transactions.
     pub(crate) long_reads: BatchQueue<Job>,
     pub(crate) stats: Stats,
+    pub(crate) seen: Arc<Seen>,
     pub(crate) lanes: AtomicUsize,
     /// Counts the times the database was opened; readers of an earlier epoch open anew.
     epoch: AtomicU64,
@@ -95,8 +97,10 @@ struct Threads {
 
 impl Core {
     fn new(options: SqliteOptions) -> Self {
+        let seen = Arc::new(Seen::new(options.slow_query_threshold, options.leak_after));
         Self {
             options,
+            seen,
             writes: BatchQueue::default(),
             reads: BatchQueue::default(),
             long_reads: BatchQueue::default(),

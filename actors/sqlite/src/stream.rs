@@ -6,7 +6,10 @@ use backstop_core::{
     clock,
     error::{Executed, Failure, FailureKind, Phase},
 };
-use backstop_sql::{Columns, Request, RowSink, Rows, Statement};
+use backstop_sql::{
+    Columns, Request, RowSink, Rows, Statement,
+    seen::{Run, StatementStats},
+};
 use rusqlite::Connection;
 
 use crate::{
@@ -41,7 +44,8 @@ pub(crate) fn serve(
     let limits = Limits { chunk_rows, rows: request.rows_max, bytes: options.bytes_max };
     let watching = Some(watch.job(&job.ticket));
     let ticket = job.ticket.clone();
-    let mut pump = Pump { watch, watching, sink, idle, first: Some(job) };
+    let noted = Some(statement.stats.begin("query_stream"));
+    let mut pump = Pump { watch, watching, sink, idle, first: Some(job), stats: &statement.stats, noted };
     let result = pump.run(connection, &statement, &request, limits);
     drop(pump.watching.take());
     match (pump.first.take(), result) {
@@ -52,9 +56,17 @@ pub(crate) fn serve(
                 pump.sink.give_up(unread(idle));
             }
         }
-        (None, Err(fault)) => pump.sink.give_up(late(fault, idle)),
+        (None, Err(fault)) => {
+            let failure = late(fault, idle);
+            pump.stats.add_error(&failure);
+            pump.sink.give_up(failure);
+        }
         (Some(job), Err(fault)) => {
-            job.answer(Err(verdict(fault.into_failure(During::Statement), &ticket)));
+            let result = Err(verdict(fault.into_failure(During::Statement), &ticket));
+            if let Some(noted) = pump.noted.take() {
+                noted.end(&result, |_| 0);
+            }
+            job.answer(result);
         }
         // the first chunk answers the call, and there always is one
         (Some(job), Ok(())) => drop(job),
@@ -75,6 +87,9 @@ struct Pump<'a> {
     idle: Duration,
     /// The call, until its first chunk.
     first: Option<Job>,
+    stats: &'a StatementStats,
+    /// The run, until its first chunk.
+    noted: Option<Run<'a>>,
 }
 
 impl Pump<'_> {
@@ -128,6 +143,10 @@ impl Pump<'_> {
 
     fn hand_over(&mut self, rows: Rows) -> Result<(), Failure> {
         drop(self.watching.take());
+        match self.noted.take() {
+            Some(noted) => drop(noted.end(&Ok(rows.len()), |rows| *rows as u64)),
+            None => self.stats.add_rows(rows.len()),
+        }
         let until = clock::now() + self.idle;
         match wait::until(self.sink.send(rows), until) {
             Some(true) => {}

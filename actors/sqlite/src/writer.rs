@@ -16,7 +16,7 @@ mod tests;
 use std::{collections::VecDeque, sync::Arc, time::Duration};
 
 use backstop_core::{clock, error::Failure};
-use backstop_sql::{Statement, Verb, memo::Memo};
+use backstop_sql::{Statement, Verb, memo::Memo, seen::Watched};
 use rusqlite::Connection;
 
 use crate::{
@@ -67,7 +67,7 @@ struct Writer<'a> {
     log: LogId,
     watch: Arc<Watch>,
     /// Statements of closures.
-    memo: Memo<Arc<Statement>>,
+    memo: Memo<Arc<Watched>>,
     backlog: VecDeque<Job>,
     group: Vec<Job>,
     /// How many callers may come next.

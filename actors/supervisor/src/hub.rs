@@ -1,6 +1,7 @@
 //! What all lanes and references of one backend share.
 
 use std::{
+    any::Any,
     collections::BTreeMap,
     fmt,
     rc::Rc,
@@ -40,6 +41,8 @@ use crate::{
 pub(crate) struct Recipe<B> {
     build: Arc<Build<B>>,
     pool: Arc<dyn Fn() -> PoolSnapshot + Send + Sync>,
+    warnings: Arc<dyn Fn() -> Vec<Arc<str>> + Send + Sync>,
+    insight: Option<Arc<dyn Any + Send + Sync>>,
 }
 
 type Build<B> = dyn Fn() -> LocalBoxFuture<'static, Result<B, ConfigError>> + Send + Sync;
@@ -54,11 +57,21 @@ impl<B> Recipe<B> {
     fn pool(&self) -> PoolSnapshot {
         std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| (self.pool)())).unwrap_or_default()
     }
+
+    /// Takes what the backend warns of; nothing where its own code panics.
+    fn warnings(&self) -> Vec<Arc<str>> {
+        std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| (self.warnings)())).unwrap_or_default()
+    }
 }
 
 impl<B> Clone for Recipe<B> {
     fn clone(&self) -> Self {
-        Self { build: Arc::clone(&self.build), pool: Arc::clone(&self.pool) }
+        Self {
+            build: Arc::clone(&self.build),
+            pool: Arc::clone(&self.pool),
+            warnings: Arc::clone(&self.warnings),
+            insight: self.insight.clone(),
+        }
     }
 }
 
@@ -70,11 +83,16 @@ pub(crate) fn recipe<C: Connect>(connect: C) -> Result<(Recipe<C::Backend>, usiz
         let (connect, shared) = (connect.clone(), Arc::clone(&shared));
         Arc::new(move || connect.shared_pool(&shared))
     };
+    let insight = connect.insight(&shared);
+    let warnings = {
+        let (connect, shared) = (connect.clone(), Arc::clone(&shared));
+        Arc::new(move || connect.warnings(&shared))
+    };
     let build: Arc<Build<C::Backend>> = Arc::new(move || {
         let (connect, shared) = (connect.clone(), Arc::clone(&shared));
         Box::pin(async move { connect.connect(&shared).await })
     });
-    Ok((Recipe { build, pool }, lanes_max))
+    Ok((Recipe { build, pool, warnings, insight }, lanes_max))
 }
 
 pub(crate) struct Hub<B: Backend> {
@@ -348,6 +366,16 @@ impl<B: Backend> Hub<B> {
             all.1.extend(inspected.calls);
         }
         all
+    }
+
+    /// Takes what the backend warns of.
+    pub(crate) fn warnings(&self) -> Vec<Arc<str>> {
+        self.recipe().map_or_else(Vec::new, |(_, recipe)| recipe.warnings())
+    }
+
+    /// What the newest instances lend out of their work; `None` when there is none or the backend has ended.
+    pub(crate) fn insight(&self) -> Option<Arc<dyn Any + Send + Sync>> {
+        self.recipe.read().as_ref()?.insight.clone()
     }
 
     /// Forgets everything that keeps threads and lanes alive.

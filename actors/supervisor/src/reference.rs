@@ -1,6 +1,7 @@
 //! The stable reference to a backend: it survives restarts and works from any thread.
 
 use std::{
+    any::Any,
     fmt,
     future::Future,
     mem,
@@ -167,6 +168,13 @@ impl<B: Backend> BackendRef<B> {
     #[must_use]
     pub fn slow_calls(&self, limit: usize) -> Vec<SlowCall> {
         self.hub.guard.slow_calls(limit)
+    }
+
+    /// Returns what the backend lends out of its work (see `Connect::insight`); `None` where it lends nothing of
+    /// this type, or has ended.
+    #[must_use]
+    pub fn insight<T: Any + Send + Sync>(&self) -> Option<Arc<T>> {
+        self.hub.insight()?.downcast().ok()
     }
 
     /// Gives up one call under way; its caller gets `cancelled`, executed unknown.

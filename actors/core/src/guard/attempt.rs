@@ -90,6 +90,7 @@ impl Guard {
             now = Box::pin(self.wait_for_send(call, now)).await?;
         }
 
+        call.note_serve(now);
         let until = call.deadline().instant() + B::SETTLE;
         // The block ends the backend's future before `timed_out` asks what was sent: its drop guards speak first.
         let served = {

@@ -49,6 +49,16 @@ impl Histogram {
         bucket.store(bucket.load(Relaxed).wrapping_add(1), Relaxed);
         self.sum_ns.store(self.sum_ns.load(Relaxed).wrapping_add(nanos), Relaxed);
     }
+
+    /// Counts one duration, from any thread; a few nanoseconds more than [`Self::record`].
+    #[inline]
+    pub fn record_shared(&self, elapsed: Duration) {
+        // in 64 bits, which is quicker than by way of 128
+        let nanos =
+            elapsed.as_secs().saturating_mul(1_000_000_000).saturating_add(elapsed.subsec_nanos().into());
+        self.buckets[bucket_of(nanos)].fetch_add(1, Relaxed);
+        self.sum_ns.fetch_add(nanos, Relaxed);
+    }
 }
 
 /// A merged view of histograms.
@@ -89,6 +99,12 @@ impl LatencySnapshot {
             buckets: pairs.map(|(now, then)| now.saturating_sub(*then)).collect(),
             sum_ns: self.sum_ns.saturating_sub(earlier.sum_ns),
         }
+    }
+
+    /// Returns the sum of the durations.
+    #[must_use]
+    pub fn total(&self) -> Duration {
+        Duration::from_nanos(self.sum_ns)
     }
 
     /// Counts the durations.

@@ -35,9 +35,10 @@ enum Next {
 }
 
 impl Pool {
-    /// Leases a connection of `mode`; any when `None`.
+    /// Leases a connection of `mode` to `operation`; any when `None`.
     pub(crate) async fn acquire(
         self: &Arc<Self>,
+        operation: &'static str,
         mode: Option<Mode>,
         call: &CallContext,
     ) -> Result<Lease, Failure> {
@@ -51,9 +52,9 @@ impl Pool {
                 Err(_) => return Err(self.too_late(call)),
             },
         };
-        self.held(session.conn.id(), call.id());
+        let place = self.core.seen.lent().enter(operation, clock::now());
         call.enter(Phase::Execute);
-        Ok(Lease::new(session, Arc::clone(self)))
+        Ok(Lease::new(session, Arc::clone(self), place))
     }
 
     /// Takes an idle connection that needs nothing; the path of a busy lane.
@@ -171,11 +172,11 @@ impl Pool {
         if call.phase() == Phase::Connect {
             return Failure::unavailable("no connection could be opened before the call's deadline");
         }
-        let (cap, now) = (self.core.options.cap(), clock::now());
+        drop(book);
+        let cap = self.core.options.cap();
         let mut text = format!("all {cap} connections were in use until it was too late");
-        if let Some(oldest) = book.holders.iter().min_by_key(|holder| holder.since) {
-            let held = now.saturating_duration_since(oldest.since);
-            text.push_str(&format!("; of this lane's, {} holds one longest, for {held:?}", oldest.call));
+        if let Some((operation, held)) = self.core.seen.lent().oldest() {
+            text.push_str(&format!("; the oldest serves `{operation}` for {} ms", held.as_millis()));
         }
         Failure::new(FailureKind::Exhausted, text).in_phase(Phase::Acquire).executed_is(Executed::No)
     }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use backstop_core::error::Failure;
+use backstop_sql::seen::Place;
 use mysql_async::{Conn, prelude::Queryable as _};
 use tokio::time::timeout;
 
@@ -32,6 +33,7 @@ pub(crate) struct Lease {
     /// Taken on drop alone.
     session: Option<Session>,
     pool: Arc<Pool>,
+    place: Place,
     state: State,
     /// Whether the session must be reset before anybody else uses it.
     dirty: bool,
@@ -40,8 +42,8 @@ pub(crate) struct Lease {
 }
 
 impl Lease {
-    pub(super) fn new(session: Session, pool: Arc<Pool>) -> Self {
-        Self { session: Some(session), pool, state: State::Clean, dirty: false, doomed: false }
+    pub(super) fn new(session: Session, pool: Arc<Pool>, place: Place) -> Self {
+        Self { session: Some(session), pool, place, state: State::Clean, dirty: false, doomed: false }
     }
 
     /// Sets what is left to do if the call is given up now.
@@ -116,8 +118,8 @@ impl Lease {
 
 impl Drop for Lease {
     fn drop(&mut self) {
+        self.pool.core().seen.lent().leave(self.place);
         let Some(session) = self.session.take() else { return };
-        self.pool.released(session.conn.id());
         let state = if self.dirty && self.state == State::Clean { State::Dirty } else { self.state };
         match state {
             State::Clean => self.pool.put_back(session),

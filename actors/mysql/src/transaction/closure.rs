@@ -101,7 +101,7 @@ async fn run_body(mut engine: Engine<'_>, body: &dyn AsyncTxBody) -> Option<Retu
 
 impl<R: Send + 'static> Serve<TransactAsync<R>> for MySql {
     async fn serve(&self, message: &TransactAsync<R>, call: &CallContext) -> Result<R, Failure> {
-        let mut lease = self.pool.acquire(Some(Mode::ReadWrite), call).await?;
+        let mut lease = self.pool.acquire("transaction", Some(Mode::ReadWrite), call).await?;
         begin(&mut lease, message.options()).await?;
         let engine = Engine { backend: self, call, lease: &mut lease, doom: None };
         let Some((result, hooks, doom)) = run_body(engine, &**message.body()).await else {

@@ -11,6 +11,7 @@ mod meddler;
 mod options;
 mod packets;
 mod pool;
+mod seen;
 mod sessions;
 mod streams;
 mod suite;

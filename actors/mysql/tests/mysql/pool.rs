@@ -30,7 +30,8 @@ fn a_call_without_a_connection_says_why_in_time() {
         assert_eq!((failure.kind(), failure.executed()), (FailureKind::Exhausted, Executed::No), "{failure}");
         assert_eq!(failure.phase(), Phase::Acquire);
         assert!(
-            failure.message().contains("all 2 connections") && failure.message().contains("op-"),
+            failure.message().contains("all 2 connections")
+                && failure.message().contains("oldest serves `query`"),
             "{failure}"
         );
         assert_eq!(db.lane.pool().timeouts_total, 1);

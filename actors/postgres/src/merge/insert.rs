@@ -70,7 +70,7 @@ impl Insert {
             sql.push_str(") AS \"backstop rows\"");
             text = Some(sql);
         }
-        Ok(self.plan.keep(epoch, text)?)
+        Ok(self.plan.keep(&self.autocommit.lane.core, epoch, text)?)
     }
 
     async fn is_plain(&self, call: &CallContext) -> Result<bool, Failure> {

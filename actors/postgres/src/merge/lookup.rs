@@ -33,7 +33,7 @@ impl Lookup {
             [key] if is_plain(key) => many(self.known.sql(), |sql| push_array_type(sql, key)),
             _ => None,
         };
-        Ok(self.plan.keep(epoch, text)?)
+        Ok(self.plan.keep(&self.autocommit.lane.core, epoch, text)?)
     }
 }
 

@@ -12,6 +12,7 @@ mod merges;
 mod network;
 mod options;
 mod pipes;
+mod seen;
 mod statements;
 mod streams;
 mod suite;

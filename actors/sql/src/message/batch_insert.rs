@@ -8,7 +8,7 @@ use backstop_core::{
 };
 use serde::Serialize;
 
-use crate::{Dialect, StatementError, Value};
+use crate::{Dialect, Sql, StatementError, Value};
 
 /// Rows of one statement. More of them gain little, and an interrupt waits for the statement's end; few
 /// sizes mean few texts to prepare, whatever the number of rows.
@@ -105,6 +105,12 @@ impl BatchInsert {
     #[must_use]
     pub fn chunks(&self) -> Chunks {
         self.spec.chunks
+    }
+
+    /// Says in one text what all of its statements do, for statistics: `INSERT INTO t (a, b) VALUES …`.
+    #[must_use]
+    pub fn summary(&self) -> Sql {
+        format!("INSERT INTO {} ({}) VALUES …", self.spec.table, self.spec.columns.join(", ")).into()
     }
 
     /// Returns the name of the table, not quoted.

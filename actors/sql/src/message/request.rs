@@ -13,6 +13,8 @@ use backstop_core::{
     outcome::Outcome,
 };
 
+use serde::{Serialize, Serializer};
+
 use super::Written;
 use crate::{Numbers, Params, Value};
 
@@ -70,6 +72,12 @@ impl Eq for Sql {}
 impl Hash for Sql {
     fn hash<H: Hasher>(&self, state: &mut H) {
         self.as_str().hash(state);
+    }
+}
+
+impl Serialize for Sql {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.as_str())
     }
 }
 

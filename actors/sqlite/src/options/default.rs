@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use backstop_sql::seen;
+
 pub(super) fn create() -> bool {
     true
 }
@@ -44,4 +46,12 @@ pub(super) fn read_window() -> Duration {
 
 pub(super) fn stream_idle() -> Duration {
     Duration::from_secs(30)
+}
+
+pub(super) fn slow_query_threshold() -> Duration {
+    seen::SLOW_QUERY_THRESHOLD
+}
+
+pub(super) fn leak_after() -> Duration {
+    seen::LEAK_AFTER
 }

@@ -8,7 +8,7 @@ use backstop_core::{
     clock,
     error::{Executed, Failure},
 };
-use backstop_sql::{Request, Rows, Statement, memo::Memo};
+use backstop_sql::{Request, Rows, memo::Memo, seen::Watched};
 use rusqlite::Connection;
 
 use crate::{
@@ -64,7 +64,7 @@ struct Reader<'a> {
     connection: Option<(u64, Connection)>,
     watch: Arc<Watch>,
     /// Statements of closures.
-    memo: Memo<Arc<Statement>>,
+    memo: Memo<Arc<Watched>>,
 }
 
 impl Reader<'_> {
@@ -107,20 +107,24 @@ impl Reader<'_> {
     fn read(
         &self,
         connection: &Connection,
-        statement: &Statement,
+        statement: &Watched,
         request: &Request,
         ticket: &Arc<Ticket>,
     ) -> Result<Rows, Failure> {
-        let longest = clock::now() + self.core.options.busy_timeout;
+        let now = clock::now();
+        let noted = statement.stats.begin_at("query", now);
+        let longest = now + self.core.options.busy_timeout;
         lock::wait_until(longest.min(ticket.deadline().instant()));
         let _watching = self.watch.job(ticket);
         let limits = Limits::of(request, &self.core.options);
-        run::read(connection, statement, request, limits, &mut None).map_err(|fault| {
+        let result = run::read(connection, statement, request, limits, &mut None).map_err(|fault| {
             if fault.is_busy() {
                 return error::busy();
             }
             crate::writer::verdict(fault.into_failure(During::Statement), ticket)
-        })
+        });
+        noted.end(&result, |rows| rows.len() as u64);
+        result
     }
 
     fn open(&mut self) -> Result<(), Failure> {
@@ -142,13 +146,7 @@ impl Reader<'_> {
 }
 
 /// Serves a stream or a transaction that writes nothing.
-fn serve_long(
-    core: &Core,
-    connection: &Connection,
-    watch: &Watch,
-    memo: &mut Memo<Arc<Statement>>,
-    job: Job,
-) {
+fn serve_long(core: &Core, connection: &Connection, watch: &Watch, memo: &mut Memo<Arc<Watched>>, job: Job) {
     if job.ticket.is_over(clock::now()) {
         return job.answer(Err(error::expired()));
     }
@@ -159,12 +157,13 @@ fn serve_long(
         core.options.busy_timeout.min(job.work.options().lock_timeout.unwrap_or(core.options.busy_timeout));
     lock::wait_until((clock::now() + wait).min(job.ticket.deadline().instant()));
     core.stats.thread_read();
+    let _lent = core.seen.lent().lend(job.work.holds(), clock::now());
     if matches!(job.work, Work::Stream(..)) {
         return stream::serve(connection, watch, &core.options, core.options.stream_idle, job);
     }
     let result = match connection.execute_batch("BEGIN") {
         Ok(()) => {
-            let bench = Bench { connection, watch, options: &core.options, read_only: true };
+            let bench = Bench::new(connection, watch, core).read_only(true);
             session::serve(&bench, memo, &job.work, &job.ticket)
         }
         Err(error) => Err(error::failure(error, During::Statement)),

@@ -6,12 +6,9 @@ use backstop_core::{
     clock,
     error::{Executed, Failure},
 };
-use backstop_sql::{Request, Statement, Verb, Written, memo::Memo};
+use backstop_sql::{Request, Verb, Written, memo::Memo, seen::Watched};
 
-use super::{
-    Writer,
-    member::{Bench, verdict},
-};
+use super::{Writer, member::verdict};
 use crate::{
     connection::with_attach,
     error::{self, During, Fault},
@@ -48,20 +45,24 @@ impl Writer<'_> {
     /// Reads from a database in memory.
     fn read_alone(
         &self,
-        statement: &Statement,
+        statement: &Watched,
         request: &Request,
         ticket: &Arc<Ticket>,
     ) -> Result<backstop_sql::Rows, Failure> {
         let Some(bench) = self.bench().filter(|_| ticket.start()) else { return Err(error::lost()) };
         let _watching = bench.watch.job(ticket);
         let limits = Limits::of(request, bench.options);
+        let noted = statement.stats.begin("query");
         let rows = run::read(bench.connection, statement, request, limits, &mut None);
-        rows.map_err(|fault| verdict(fault.into_failure(During::Statement), ticket))
+        let rows = rows.map_err(|fault| verdict(fault.into_failure(During::Statement), ticket));
+        noted.end(&rows, |rows| rows.len() as u64);
+        rows
     }
 
     /// Streams from a database in memory; everybody else waits meanwhile, so its reader has less time.
     fn stream_alone(&self, job: Job) {
         let Some(bench) = self.bench().filter(|_| job.ticket.start()) else { return };
+        let _lent = self.core.seen.lent().lend(job.work.holds(), clock::now());
         let idle = bench.options.stream_idle.min(bench.options.transaction_idle);
         stream::serve(bench.connection, bench.watch, bench.options, idle, job);
     }
@@ -69,7 +70,7 @@ impl Writer<'_> {
     /// Runs VACUUM or PRAGMA outside any transaction.
     fn maintain(
         &self,
-        statement: &Statement,
+        statement: &Watched,
         request: &Request,
         ticket: &Arc<Ticket>,
     ) -> Result<Written, Failure> {
@@ -97,10 +98,11 @@ impl Writer<'_> {
         if !job.ticket.start() {
             return self.roll_back();
         }
+        let lent = self.core.seen.lent().lend(job.work.holds(), clock::now());
         let mut memo = std::mem::replace(&mut self.memo, Memo::new(2));
         let read_only = job.work.options().read_only;
         let result = match self.bench() {
-            Some(bench) => session::serve(&Bench { read_only, ..bench }, &mut memo, &job.work, &job.ticket),
+            Some(bench) => session::serve(&bench.read_only(read_only), &mut memo, &job.work, &job.ticket),
             None => Err(error::lost()),
         };
         self.memo = memo;
@@ -117,6 +119,7 @@ impl Writer<'_> {
                 Err(failure.executed_is(Executed::No))
             }
         };
+        drop(lent);
         job.answer(result);
     }
 }

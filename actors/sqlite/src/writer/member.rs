@@ -1,15 +1,16 @@
 //! One operation inside a transaction: its own statements succeed or are undone, its neighbours' stay.
 
-use std::sync::Arc;
+use std::{cell::Cell, sync::Arc};
 
 use backstop_core::{
-    clock,
+    clock::{self, Instant},
     error::{Executed, Failure, FailureKind},
 };
 use backstop_sql::{
     ChunkReport, InsertReport, Request, Statement, Written,
     message::{Chunk, Chunks},
     reply::at_statement,
+    seen::Watched,
 };
 use rusqlite::Connection;
 
@@ -19,6 +20,7 @@ use crate::{
     job::{self, Reply, Ticket, Work},
     options::SqliteOptions,
     run::{self, Limits},
+    shared::Core,
     watch::Watch,
 };
 
@@ -27,15 +29,30 @@ pub(crate) struct Bench<'a> {
     pub(crate) connection: &'a Connection,
     pub(crate) watch: &'a Watch,
     pub(crate) options: &'a SqliteOptions,
+    pub(crate) core: &'a Core,
     /// Whether statements that write are refused.
-    pub(crate) read_only: bool,
+    read_only: bool,
+    /// When the last statement ended: in a group the next one begins then, and the clock is not read again.
+    ended: Cell<Option<Instant>>,
 }
 
 impl Writer<'_> {
     /// Lends the open connection; `None` when it is closed.
     pub(super) fn bench(&self) -> Option<Bench<'_>> {
         let connection = self.connection.as_ref()?;
-        Some(Bench { connection, watch: &self.watch, options: &self.core.options, read_only: false })
+        Some(Bench::new(connection, &self.watch, self.core))
+    }
+}
+
+impl<'a> Bench<'a> {
+    pub(crate) fn new(connection: &'a Connection, watch: &'a Watch, core: &'a Core) -> Self {
+        let (options, ended) = (&core.options, Cell::new(None));
+        Self { connection, watch, options, core, read_only: false, ended }
+    }
+
+    /// Refuses statements that write.
+    pub(crate) fn read_only(self, read_only: bool) -> Self {
+        Self { read_only, ..self }
     }
 }
 
@@ -68,10 +85,34 @@ impl Bench<'_> {
     /// Runs one statement; an error undoes it alone.
     pub(crate) fn one(
         &self,
-        statement: &Statement,
+        statement: &Watched,
         request: &Request,
         during: During,
     ) -> Result<Written, Failure> {
+        let began = self.ended.take().unwrap_or_else(clock::now);
+        self.noted(("execute", began), statement, || self.run(statement, request, during), changed)
+    }
+
+    /// Runs one statement of a closure, which may have let time pass since the last one.
+    pub(crate) fn inside(&self, statement: &Watched, request: &Request) -> Result<Written, Failure> {
+        let run = || self.run(statement, request, During::Statement);
+        self.noted(("transaction", clock::now()), statement, run, changed)
+    }
+
+    fn noted<T>(
+        &self,
+        (operation, began): (&'static str, Instant),
+        statement: &Watched,
+        run: impl FnOnce() -> Result<T, Failure>,
+        rows: impl FnOnce(&T) -> u64,
+    ) -> Result<T, Failure> {
+        let noted = statement.stats.begin_at(operation, began);
+        let result = run();
+        self.ended.set(Some(noted.end(&result, rows)));
+        result
+    }
+
+    fn run(&self, statement: &Statement, request: &Request, during: During) -> Result<Written, Failure> {
         if during == During::Autocommit {
             job::may_be_durable();
         }
@@ -117,14 +158,14 @@ impl Bench<'_> {
     /// Runs statements in order; the first error ends the list.
     pub(crate) fn list(
         &self,
-        statements: &[Arc<Statement>],
+        statements: &[Arc<Watched>],
         requests: &[Request],
         ticket: &Arc<Ticket>,
     ) -> Result<Vec<Written>, Failure> {
         let mut replies = Vec::with_capacity(statements.len());
         for (statement, request) in statements.iter().zip(requests) {
             let _watching = self.watch.job(ticket);
-            let result = self.one(statement, request, During::Statement);
+            let result = self.inside(statement, request);
             let result = result.and_then(|written| request.check_rows(&written).map(|()| written));
             replies.push(result.map_err(|failure| at_statement(failure, replies.len()))?);
         }
@@ -134,7 +175,7 @@ impl Bench<'_> {
     /// Inserts chunks; the caller's transaction decides what commits together.
     pub(crate) fn insert(
         &self,
-        chunks: &[(Arc<Statement>, Chunk)],
+        chunks: &[(Arc<Watched>, Chunk)],
         mode: Chunks,
         ticket: &Arc<Ticket>,
     ) -> Result<InsertReport, Failure> {
@@ -142,8 +183,11 @@ impl Bench<'_> {
         for (statement, chunk) in chunks {
             let _watching = self.watch.job(ticket);
             let before = self.connection.total_changes();
-            let outcome = run::insert(self.connection, statement, chunk.values())
-                .map_err(|fault| self.judged(fault, before, During::Statement));
+            let run = || {
+                let inserted = run::insert(self.connection, statement, chunk.values());
+                inserted.map_err(|fault| self.judged(fault, before, During::Statement))
+            };
+            let outcome = self.noted(("batch_insert", clock::now()), statement, run, |rows| *rows);
             match outcome {
                 Err(failure) if mode == Chunks::Together || self.connection.is_autocommit() => {
                     return Err(failure);
@@ -156,6 +200,11 @@ impl Bench<'_> {
         }
         Ok(report)
     }
+}
+
+/// How many rows a statement returned or changed.
+fn changed(written: &Written) -> u64 {
+    written.rows.as_ref().map_or(written.affected, |rows| rows.len() as u64)
 }
 
 /// Says why a statement was interrupted: its caller left, or its deadline passed.

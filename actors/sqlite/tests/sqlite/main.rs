@@ -18,6 +18,7 @@ mod log;
 mod options;
 mod panics;
 mod reads;
+mod seen;
 mod streams;
 mod suite;
 mod support;

@@ -22,6 +22,10 @@ pub(super) async fn watch_alerts<B: Backend>(hub: Arc<Hub<B>>) {
     loop {
         let interval = hub.guard.policy().alert.interval;
         tokio::time::sleep(interval.unwrap_or(OFF_LOOK)).await;
+        // what the backend warns of has a switch of its own
+        for message in hub.warnings() {
+            hub.event(EventKind::Alert { message });
+        }
         let policy = hub.guard.policy();
         if policy.alert.interval.is_none() {
             alerts = Alerts::default();
