@@ -2,8 +2,11 @@
 //!
 //! | shape | statement | slots |
 //! |---|---|---|
-//! | [`SelectOne`](backstop_sql::crud::SelectOne) by one key | the same look-up for each key of an array | 2 |
+//! | [`SelectOne`](backstop_sql::crud::SelectOne) by one key | the same look-up for each key of an array | 1 |
 //! | [`InsertOne`](backstop_sql::crud::InsertOne) that asks for no id | one array a column | 1 |
+//!
+//! The arrays stand in a sub-select, where the planner does not see their length: with the length it would plan short
+//! ones anew each time.
 //!
 //! Self-clocked: a message that finds a free slot goes at once. While all slots are busy messages gather,
 //! and what has gathered goes together. A statement of many that the server refuses has done nothing, and each of its

@@ -211,8 +211,9 @@ pub(crate) struct Pipes {
 
 /// The most pipes of a lane: with two lanes they are four, from where on more bring nothing (measured).
 const PIPES: usize = 2;
-/// So many reads on the emptier pipe are worth another one.
-const WORTH_ANOTHER: usize = 4;
+/// So many reads on the emptier pipe are worth another one; below, one write for all of them is worth more
+/// (measured).
+const WORTH_ANOTHER: usize = 12;
 
 impl Pipes {
     /// Finds a place on the emptiest pipe that takes more; none where another pipe is better.

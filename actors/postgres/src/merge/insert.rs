@@ -64,8 +64,9 @@ impl Insert {
             sql.push_str(WAIT);
             sql.push_str(", unnest(");
             for (at, ty) in types.iter().enumerate() {
-                sql.push_str(&format!("{}${}::", if at == 0 { "" } else { ", " }, at + 1));
+                sql.push_str(&format!("{}(SELECT ${}::", if at == 0 { "" } else { ", " }, at + 1));
                 push_array_type(&mut sql, ty);
+                sql.push(')');
             }
             sql.push_str(") AS \"backstop rows\"");
             text = Some(sql);

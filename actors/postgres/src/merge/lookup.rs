@@ -39,7 +39,7 @@ impl Lookup {
 
 impl Shape for Lookup {
     type Reply = Rows;
-    const SLOTS: usize = 2;
+    const SLOTS: usize = 1;
     const ALONE_IN_SLOT: bool = true;
 
     fn is_always_alone(&self) -> bool {
@@ -70,9 +70,9 @@ impl Shape for Lookup {
 fn many(one: &str, push_type: impl FnOnce(&mut String)) -> Option<String> {
     let (before, after) =
         one.split_once("$1").filter(|(before, after)| !before.contains('$') && !after.contains('$'))?;
-    let mut sql = String::from("SELECT \"backstop row\".*, \"backstop key\".n FROM unnest($1::");
+    let mut sql = String::from("SELECT \"backstop row\".*, \"backstop key\".n FROM unnest((SELECT $1::");
     push_type(&mut sql);
-    sql.push_str(") WITH ORDINALITY AS \"backstop key\"(v, n) CROSS JOIN LATERAL (");
+    sql.push_str(")) WITH ORDINALITY AS \"backstop key\"(v, n) CROSS JOIN LATERAL (");
     sql.push_str(before);
     sql.push_str("\"backstop key\".v");
     sql.push_str(after);
@@ -110,7 +110,7 @@ mod tests {
         let sql = many("SELECT \"a\" FROM \"t\" WHERE \"id\" = $1 LIMIT 1", push).unwrap();
         assert_eq!(
             sql,
-            "SELECT \"backstop row\".*, \"backstop key\".n FROM unnest($1::int8[]) WITH ORDINALITY AS \
+            "SELECT \"backstop row\".*, \"backstop key\".n FROM unnest((SELECT $1::int8[])) WITH ORDINALITY AS \
              \"backstop key\"(v, n) CROSS JOIN LATERAL (SELECT \"a\" FROM \"t\" WHERE \"id\" = \
              \"backstop key\".v LIMIT 1) AS \"backstop row\""
         );
