@@ -30,6 +30,7 @@ mod crud;
 mod driver;
 mod engine;
 mod error;
+mod framing;
 mod holder;
 mod janitor;
 mod lane;

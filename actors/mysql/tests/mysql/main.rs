@@ -11,6 +11,7 @@ mod meddler;
 mod options;
 mod packets;
 mod pool;
+mod refusals;
 mod sessions;
 mod streams;
 mod suite;
