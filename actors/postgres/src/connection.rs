@@ -70,6 +70,11 @@ impl Connection {
         self.reported.read_only().unwrap_or_else(|| self.set_read_only.load(Relaxed))
     }
 
+    /// Says whether it ended at a message that was too long.
+    pub(crate) fn was_too_long(&self) -> bool {
+        self.reported.was_too_long()
+    }
+
     pub(crate) fn note_read_only(&self, read_only: bool) {
         self.set_read_only.store(read_only, Relaxed);
     }

@@ -18,6 +18,7 @@ use crate::{
     TargetSession,
     check::{Host, Settings},
     error::{During, failure},
+    framing::Framing,
     socket::{Address, Patience, Socket},
     tls::{self, Encrypted},
 };
@@ -130,7 +131,7 @@ impl Connector {
         let mut last = unreachable(host, "the name has no address");
         for address in addresses {
             let socket = match Socket::connect(&address, self.patience()).await {
-                Ok(socket) => socket,
+                Ok(socket) => socket.with_framing(self.settings.tls.is_none().then(|| self.framing())),
                 Err(error) => {
                     last = unreachable(host, &error.to_string());
                     continue;
@@ -152,7 +153,12 @@ impl Connector {
     }
 
     pub(crate) fn tls(&self, peer: &Peer) -> tls::Connector {
-        tls::Connector { config: self.settings.tls.clone(), host: peer.name.clone() }
+        let (config, host, framing) = (self.settings.tls.clone(), peer.name.clone(), self.framing());
+        tls::Connector { config, host, framing }
+    }
+
+    fn framing(&self) -> Framing {
+        Framing::for_replies_of(self.settings.options.bytes_max)
     }
 
     /// Asks the server whether it takes writes, where that matters.

@@ -4,19 +4,20 @@ use std::{
     future::poll_fn,
     sync::{
         Arc,
-        atomic::{AtomicU8, Ordering::Relaxed},
+        atomic::{AtomicBool, AtomicU8, Ordering::Relaxed},
     },
 };
 
 use tokio::{sync::OwnedSemaphorePermit, task::JoinHandle};
 use tokio_postgres::AsyncMessage;
 
-use crate::connector::Wire;
+use crate::{connector::Wire, framing::TooLong};
 
 /// What the server says of the session; versions before 14 say nothing.
 #[derive(Debug, Default)]
 pub(crate) struct Reported {
     read_only: AtomicU8,
+    was_too_long: AtomicBool,
 }
 
 const OFF: u8 = 1;
@@ -30,6 +31,11 @@ impl Reported {
             ON => Some(true),
             _ => None,
         }
+    }
+
+    /// Says whether the connection ended at a message that was too long.
+    pub(crate) fn was_too_long(&self) -> bool {
+        self.was_too_long.load(Relaxed)
     }
 
     fn look(&self, wire: &Wire) {
@@ -60,6 +66,7 @@ pub(crate) fn drive(mut wire: Wire, reported: Arc<Reported>, permit: OwnedSemaph
                 }
                 Some(Ok(_)) => {}
                 Some(Err(error)) => {
+                    reported.was_too_long.store(TooLong::ended(&error), Relaxed);
                     tracing::debug!(target: "backstop::postgres", "connection lost: {error}");
                     break;
                 }

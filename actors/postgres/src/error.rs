@@ -56,6 +56,16 @@ pub(crate) fn failure(error: Error, during: During, sent: bool) -> Failure {
     }
 }
 
+/// A reply that was left because one message of it was too long; the connection went with it.
+pub(crate) fn too_long(during: During, sent: bool) -> Failure {
+    Failure::new(
+        FailureKind::TooLarge,
+        "one message of the reply is longer than any may be (see `bytes_max`)",
+    )
+    .in_phase(Phase::Decode)
+    .executed_is(executed(Proof::None, during, sent))
+}
+
 fn of_server(answer: &DbError, during: During, sent: bool) -> Failure {
     let said = Said {
         code: answer.code().code(),

@@ -21,7 +21,7 @@ use tokio_postgres::{Client, Error, error::SqlState};
 use crate::{
     cancel,
     connection::Connection,
-    error::{During, failure},
+    error::{During, failure, too_long},
     holder::Place,
     lane::Lane,
     manager::Manager,
@@ -178,6 +178,13 @@ impl Lease {
 
     /// Turns an error of the driver into a failure, and notes what it means for the connection.
     pub(crate) fn failed(&self, error: Error, during: During, sent: bool) -> Failure {
+        if error.as_db_error().is_none()
+            && self.object.as_deref().is_some_and(|connection| connection.was_too_long())
+        {
+            // the server is well, and so are our other connections
+            self.break_up();
+            return too_long(during, sent);
+        }
         if is_fatal(&error) || self.object.as_deref().is_none_or(|connection| connection.is_closed()) {
             self.break_up();
             self.lane.core.connection_lost();

@@ -31,6 +31,7 @@ mod driver;
 mod engine;
 mod error;
 mod explain;
+mod framing;
 mod holder;
 mod janitor;
 mod lane;

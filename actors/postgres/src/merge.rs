@@ -66,6 +66,14 @@ pub(crate) struct Item {
     ride: Ride,
 }
 
+impl Item {
+    /// Says whether nobody waits for it any more.
+    pub(crate) fn is_left(&self) -> bool {
+        // its passenger holds the other reference
+        Rc::strong_count(&self.ride) == 1
+    }
+}
+
 /// The statement that a message is part of, once it has begun.
 type Ride = Rc<OnceCell<Rc<CallContext>>>;
 

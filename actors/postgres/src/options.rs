@@ -240,7 +240,8 @@ impl PostgresOptions {
         statement_cache: usize,
         /// Sets the most rows of a reply, 1 to 10,000,000; 10,000 by default.
         rows_max: usize,
-        /// Sets the most bytes of a reply, 1 KiB to 1 GB; 16 MiB by default.
+        /// Sets the most bytes of a reply, 1 KiB to 1 GB; 16 MiB by default. A single row that is 16 MiB longer than
+        /// that is not read at all: it is `too_large` and costs its connection.
         bytes_max: usize,
     }
 

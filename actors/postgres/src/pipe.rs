@@ -8,7 +8,8 @@ use std::{cell::Cell, rc::Rc, sync::atomic::Ordering::Relaxed, time::Duration};
 use backstop_core::{
     call::CallContext,
     clock::{self, Instant},
-    error::{Failure, Phase},
+    error::{Failure, FailureKind, Phase},
+    outcome::Outcome,
 };
 use backstop_sql::{Request, Written};
 
@@ -114,7 +115,12 @@ impl Pipe {
             }
             Err(error) => {
                 let is_answer = error.as_db_error().is_some();
-                let failure = lease.failed(error, During::Statement, false);
+                let mut failure = lease.failed(error, During::Statement, false);
+                if seat.number == self.answered.get() + 1 && failure.kind() == FailureKind::TooLarge {
+                    known.service.note_long();
+                } else {
+                    failure = not_ours(failure);
+                }
                 if lease.is_broken() {
                     self.is_closed.set(true);
                 } else if is_answer {
@@ -140,10 +146,20 @@ impl Pipe {
         let half_done = HalfDone(self);
         let described = connection.prepare(known.sql()).await;
         std::mem::forget(half_done);
-        let prepared = Prepared::new(described.map_err(|error| lease.failed(error, During::Prepare, false))?);
+        let prepared =
+            Prepared::new(described.map_err(|error| not_ours(lease.failed(error, During::Prepare, false)))?);
         connection.cache.lock().put(known.sql(), prepared.clone());
         Ok(prepared)
     }
+}
+
+/// The reply that was too long was another's, and this one may be asked for again.
+fn not_ours(failure: Failure) -> Failure {
+    if failure.kind() != FailureKind::TooLarge {
+        return failure;
+    }
+    let text = "the shared connection was closed, because the reply of another read was too long";
+    Failure::unavailable(text).in_phase(Phase::Execute).counts_as(Outcome::NotCounted)
 }
 
 /// Notes a prepare that is dropped before its end.

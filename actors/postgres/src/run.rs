@@ -81,7 +81,8 @@ impl Lease {
         let prepared = self.prepared(call, known).await?;
         let params = params(known, request, &prepared.statement)?;
         self.note_effects(known);
-        if mode != Mode::Inside {
+        // a read changes nothing, however it ends
+        if mode == Mode::Write {
             call.sending();
         }
         let client = self.connection()?;

@@ -5,7 +5,7 @@ use std::{
     net::SocketAddr,
     path::PathBuf,
     pin::Pin,
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
     time::Duration,
 };
 
@@ -14,6 +14,8 @@ use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     net::{TcpStream, UnixStream},
 };
+
+use crate::framing::Framing;
 
 /// How often a silent peer is asked for a sign of life before it counts as gone.
 const KEEPALIVE_PROBES: u32 = 3;
@@ -44,7 +46,13 @@ pub(crate) struct Patience {
 }
 
 /// A connected stream.
-pub(crate) enum Socket {
+pub(crate) struct Socket {
+    stream: Stream,
+    /// Where it carries the protocol as it is.
+    framing: Option<Framing>,
+}
+
+enum Stream {
     Tcp(TcpStream),
     Unix(UnixStream),
 }
@@ -52,7 +60,7 @@ pub(crate) enum Socket {
 impl Socket {
     pub(crate) async fn connect(address: &Address, patience: Patience) -> io::Result<Self> {
         match address {
-            Address::Unix(path) => UnixStream::connect(path).await.map(Self::Unix),
+            Address::Unix(path) => Ok(UnixStream::connect(path).await.map(Stream::Unix)?.into()),
             Address::Tcp(address) => {
                 let stream = TcpStream::connect(address).await?;
                 stream.set_nodelay(true)?;
@@ -64,10 +72,38 @@ impl Socket {
                 socket.set_tcp_keepalive(&keepalive)?;
                 #[cfg(target_os = "linux")]
                 socket.set_tcp_user_timeout(Some(patience.user_timeout))?;
-                Ok(Self::Tcp(stream))
+                Ok(Stream::Tcp(stream).into())
             }
         }
     }
+
+    /// Ends the stream at a message that is too long; without TLS, which hides the messages from here.
+    pub(crate) fn with_framing(self, framing: Option<Framing>) -> Self {
+        Self { framing, ..self }
+    }
+}
+
+impl From<Stream> for Socket {
+    fn from(stream: Stream) -> Self {
+        Self { stream, framing: None }
+    }
+}
+
+/// Reads, and looks at what was read.
+pub(crate) fn read_framed(
+    stream: Pin<&mut impl AsyncRead>,
+    framing: Option<&mut Framing>,
+    context: &mut Context<'_>,
+    buffer: &mut ReadBuf<'_>,
+) -> Poll<io::Result<()>> {
+    let before = buffer.filled().len();
+    let read = ready!(stream.poll_read(context, buffer));
+    Poll::Ready(match framing {
+        Some(framing) => {
+            read.and_then(|()| framing.follow(buffer.filled().get(before..).unwrap_or_default()))
+        }
+        None => read,
+    })
 }
 
 impl AsyncRead for Socket {
@@ -76,32 +112,33 @@ impl AsyncRead for Socket {
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        match self.get_mut() {
-            Self::Tcp(stream) => Pin::new(stream).poll_read(context, buffer),
-            Self::Unix(stream) => Pin::new(stream).poll_read(context, buffer),
+        let Self { stream, framing } = self.get_mut();
+        match stream {
+            Stream::Tcp(stream) => read_framed(Pin::new(stream), framing.as_mut(), context, buffer),
+            Stream::Unix(stream) => read_framed(Pin::new(stream), framing.as_mut(), context, buffer),
         }
     }
 }
 
 impl AsyncWrite for Socket {
     fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        match self.get_mut() {
-            Self::Tcp(stream) => Pin::new(stream).poll_write(context, bytes),
-            Self::Unix(stream) => Pin::new(stream).poll_write(context, bytes),
+        match &mut self.get_mut().stream {
+            Stream::Tcp(stream) => Pin::new(stream).poll_write(context, bytes),
+            Stream::Unix(stream) => Pin::new(stream).poll_write(context, bytes),
         }
     }
 
     fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match self.get_mut() {
-            Self::Tcp(stream) => Pin::new(stream).poll_flush(context),
-            Self::Unix(stream) => Pin::new(stream).poll_flush(context),
+        match &mut self.get_mut().stream {
+            Stream::Tcp(stream) => Pin::new(stream).poll_flush(context),
+            Stream::Unix(stream) => Pin::new(stream).poll_flush(context),
         }
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match self.get_mut() {
-            Self::Tcp(stream) => Pin::new(stream).poll_shutdown(context),
-            Self::Unix(stream) => Pin::new(stream).poll_shutdown(context),
+        match &mut self.get_mut().stream {
+            Stream::Tcp(stream) => Pin::new(stream).poll_shutdown(context),
+            Stream::Unix(stream) => Pin::new(stream).poll_shutdown(context),
         }
     }
 }

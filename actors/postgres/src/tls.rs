@@ -24,6 +24,8 @@ use serde::Deserialize;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_postgres::tls::{ChannelBinding, TlsConnect, TlsStream};
 
+use crate::{framing::Framing, socket::read_framed};
+
 /// How connections are encrypted; as data in kebab case.
 ///
 /// There is no mode that encrypts without verifying, and none that falls back to plain text: both would leave
@@ -126,6 +128,8 @@ impl ServerCertVerifier for AnyName {
 pub(crate) struct Connector {
     pub(crate) config: Option<Arc<ClientConfig>>,
     pub(crate) host: String,
+    /// What may come through, decrypted.
+    pub(crate) framing: Framing,
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> TlsConnect<S> for Connector {
@@ -134,30 +138,42 @@ impl<S: AsyncRead + AsyncWrite + Unpin> TlsConnect<S> for Connector {
     type Future = Handshake<S>;
 
     fn connect(self, stream: S) -> Handshake<S> {
-        let Some(config) = self.config else { return Handshake(Err(Some("TLS is off".into()))) };
+        let Some(config) = self.config else { return Handshake::Refused(Some("TLS is off".into())) };
         match ServerName::try_from(self.host) {
-            Ok(name) => Handshake(Ok(tokio_rustls::TlsConnector::from(config).connect(name, stream))),
-            Err(error) => Handshake(Err(Some(format!("the host is no name for TLS: {error}")))),
+            Ok(name) => {
+                let handshake = tokio_rustls::TlsConnector::from(config).connect(name, stream);
+                Handshake::UnderWay(Box::new(handshake), Some(self.framing))
+            }
+            Err(error) => Handshake::Refused(Some(format!("the host is no name for TLS: {error}"))),
         }
     }
 }
 
-/// A handshake under way.
-pub(crate) struct Handshake<S>(Result<tokio_rustls::Connect<S>, Option<String>>);
+/// A handshake under way, or why there is none.
+pub(crate) enum Handshake<S> {
+    UnderWay(Box<tokio_rustls::Connect<S>>, Option<Framing>),
+    Refused(Option<String>),
+}
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Future for Handshake<S> {
     type Output = io::Result<Encrypted<S>>;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        match &mut self.0 {
-            Ok(handshake) => Poll::Ready(ready!(Pin::new(handshake).poll(context)).map(Encrypted)),
-            Err(error) => Poll::Ready(Err(io::Error::other(error.take().unwrap_or_default()))),
+        match &mut *self {
+            Self::UnderWay(handshake, framing) => {
+                let stream = ready!(Pin::new(handshake).poll(context));
+                Poll::Ready(stream.map(|stream| Encrypted { stream, framing: framing.take() }))
+            }
+            Self::Refused(error) => Poll::Ready(Err(io::Error::other(error.take().unwrap_or_default()))),
         }
     }
 }
 
 /// An encrypted stream.
-pub(crate) struct Encrypted<S>(tokio_rustls::client::TlsStream<S>);
+pub(crate) struct Encrypted<S> {
+    stream: tokio_rustls::client::TlsStream<S>,
+    framing: Option<Framing>,
+}
 
 impl<S: AsyncRead + AsyncWrite + Unpin> TlsStream for Encrypted<S> {
     // The certificate was verified, which is what channel binding would add to a password.
@@ -168,11 +184,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> TlsStream for Encrypted<S> {
 
 impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Encrypted<S> {
     fn poll_read(
-        mut self: Pin<&mut Self>,
+        self: Pin<&mut Self>,
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_read(context, buffer)
+        let Self { stream, framing } = self.get_mut();
+        read_framed(Pin::new(stream), framing.as_mut(), context, buffer)
     }
 }
 
@@ -182,14 +199,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Encrypted<S> {
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.0).poll_write(context, bytes)
+        Pin::new(&mut self.stream).poll_write(context, bytes)
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_flush(context)
+        Pin::new(&mut self.stream).poll_flush(context)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_shutdown(context)
+        Pin::new(&mut self.stream).poll_shutdown(context)
     }
 }

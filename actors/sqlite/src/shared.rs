@@ -216,15 +216,16 @@ impl Core {
         start_all(self, &mut self.threads.lock().long_readers, "sqlite-stream", reader::threads::run_long)
     }
 
+    /// The size of the log; one look at the disk.
+    pub(crate) fn wal_bytes(&self) -> u64 {
+        let Place::File(path) = &self.options.place else { return 0 };
+        let mut wal = path.clone().into_os_string();
+        wal.push("-wal");
+        std::fs::metadata(wal).map_or(0, |metadata| metadata.len())
+    }
+
     pub(crate) fn snapshot(&self) -> SqliteSnapshot {
-        let wal_bytes = match &self.options.place {
-            Place::Memory => 0,
-            Place::File(path) => {
-                let mut wal = path.clone().into_os_string();
-                wal.push("-wal");
-                std::fs::metadata(wal).map_or(0, |metadata| metadata.len())
-            }
-        };
+        let wal_bytes = self.wal_bytes();
         let (writes_waiting, reads_waiting) =
             (self.writes.waiting(), self.reads.waiting() + self.long_reads.waiting());
         SqliteSnapshot { writes_waiting, reads_waiting, wal_bytes, ..self.stats.read() }

@@ -16,6 +16,7 @@ pub(crate) struct Stats {
     inline_reads: AtomicU64,
     thread_reads: AtomicU64,
     opened: AtomicU64,
+    logs_emptied: AtomicU64,
 }
 
 macro_rules! count {
@@ -27,7 +28,8 @@ macro_rules! count {
 }
 
 impl Stats {
-    count! { rerun reruns, rolled_back rollbacks, busy busy, thread_read thread_reads, opened opened }
+    count! { rerun reruns, rolled_back rollbacks, busy busy, thread_read thread_reads, opened opened,
+    log_emptied logs_emptied }
 
     /// Inline reads are counted by the lane and handed over in bulk.
     pub(crate) fn inline_reads(&self, count: u64) {
@@ -52,6 +54,7 @@ impl Stats {
             inline_reads_total: get(&self.inline_reads),
             thread_reads_total: get(&self.thread_reads),
             connections_total: get(&self.opened),
+            logs_emptied_total: get(&self.logs_emptied),
             ..SqliteSnapshot::default()
         }
     }
@@ -79,11 +82,14 @@ pub struct SqliteSnapshot {
     pub thread_reads_total: u64,
     /// Connections opened so far.
     pub connections_total: u64,
+    /// Times that the writer paused to empty a log that reads had kept long.
+    pub logs_emptied_total: u64,
     /// Writes that wait for the writer.
     pub writes_waiting: usize,
     /// Reads that wait for a reader thread.
     pub reads_waiting: usize,
-    /// The size of the write-ahead log in bytes; grows while a long read holds an old snapshot.
+    /// The size of the write-ahead log in bytes; grows while a long read holds an old snapshot. From 96 MiB on
+    /// the writer pauses once a second for up to 50 ms, so that reads that overlap can end, and warns where none do.
     pub wal_bytes: u64,
 }
 

@@ -5,6 +5,7 @@
 
 mod alone;
 mod group;
+mod log;
 mod member;
 mod transaction;
 
@@ -56,6 +57,7 @@ pub(crate) fn run(core: &Arc<Core>) {
             }
         }
         core.changes(false);
+        writer.tend_log();
     }
     writer.close();
 }
@@ -65,6 +67,7 @@ struct Writer<'a> {
     connection: Option<Connection>,
     file: Option<FileId>,
     log: LogId,
+    care: log::LogCare,
     watch: Arc<Watch>,
     /// Statements of closures.
     memo: Memo<Arc<Watched>>,
@@ -83,6 +86,7 @@ impl<'a> Writer<'a> {
             connection: None,
             file: None,
             log: LogId::default(),
+            care: log::LogCare::default(),
             watch: Arc::default(),
             memo,
             backlog,

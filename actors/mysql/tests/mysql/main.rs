@@ -11,6 +11,7 @@ mod meddler;
 mod options;
 mod packets;
 mod pool;
+mod refusals;
 mod seen;
 mod sessions;
 mod streams;

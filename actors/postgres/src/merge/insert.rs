@@ -99,26 +99,31 @@ impl Shape for Insert {
 
     async fn together(&self, call: &CallContext, items: &[Item]) -> Result<Option<Vec<Written>>, Failure> {
         let Some(plan) = self.plan(call).await? else { return Ok(None) };
+        let lease = self.autocommit.lane.acquire(call, OPERATION).await?;
+        lease.prepared(call, &plan).await?;
+        // Who left while we waited was told that nothing was sent, and who leaves from here on is told `unknown`.
+        call.sending();
+        let there = || items.iter().filter(|item| !item.is_left());
+        let count = there().count();
         let column = |at: usize| {
-            let cells = items.iter().map(|item| item.request.params.positional().get(at).cloned());
+            let cells = there().map(|item| item.request.params.positional().get(at).cloned());
             cells.collect::<Option<Vec<_>>>().map(Value::Array)
         };
         let Some(columns) = (0..self.columns.len()).map(column).collect::<Option<Vec<_>>>() else {
             return Ok(None);
         };
         let request = Request::with_params(Sql::from(Arc::<str>::from(plan.sql())), Params::from(columns));
-        let lease = self.autocommit.lane.acquire(call, OPERATION).await?;
         let written = lease.statement(call, &plan, &request, Mode::Write).await;
         let affected = written.map_err(|failure| self.autocommit.judged(failure))?.affected;
         match usize::try_from(affected) {
-            Ok(all) if all == items.len() => {
-                self.autocommit.lane.core.counts.merged(items.len());
+            Ok(all) if all == count => {
+                self.autocommit.lane.core.counts.merged(count);
                 Ok(Some(items.iter().map(|_| Written::counting(1)).collect()))
             }
             Ok(0) => Ok(Some(items.iter().map(|_| Written::counting(0)).collect())),
             _ => {
                 // a trigger that came after we looked
-                let text = format!("of {} rows that were inserted together {affected} stayed", items.len());
+                let text = format!("of {count} rows that were inserted together {affected} stayed");
                 Err(Failure::new(FailureKind::Protocol, text).executed_is(Executed::Unknown))
             }
         }

@@ -3,17 +3,25 @@
 
 mod batches;
 mod cancels;
+mod crowds;
+mod giants;
+mod hostile;
 mod hosts;
 mod kills;
 mod leases;
 mod limits;
 mod listening;
+mod memory;
 mod merges;
 mod network;
 mod options;
+mod outages;
 mod pipes;
+mod refused;
+mod rogue;
 mod seen;
 mod statements;
+mod storms;
 mod streams;
 mod suite;
 mod support;

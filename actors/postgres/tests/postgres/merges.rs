@@ -270,6 +270,28 @@ fn who_leaves_before_the_statement_takes_the_row_along() {
 }
 
 #[test]
+fn who_leaves_while_the_statement_waits_for_a_connection_takes_the_row_along() {
+    lane(async {
+        let db = Db::with(|options| options.pool_size(1).max_overflow(0)).await;
+        db.run("CREATE TABLE t (id bigint PRIMARY KEY, name varchar(20))").await;
+        db.ask(row(-1)).await.unwrap();
+        // the connection goes from the first insert to the sleep, and the statement of the two others waits for it
+        let first = db.start(LONG, row(1));
+        tokio::task::yield_now().await;
+        let sleep = db.start(LONG, backstop_postgres::sql::Query::new("SELECT pg_sleep(0.6)"));
+        let (leaves, stays) = (db.start(Duration::from_millis(100), row(2)), db.start(LONG, row(3)));
+        first.await.unwrap().unwrap();
+        let end = leaves.await.unwrap().unwrap_err();
+        assert!(!sleep.is_finished(), "it left too late");
+        assert_eq!(end.executed(), Executed::No, "{end:?}");
+        assert_eq!(stays.await.unwrap().unwrap().written.affected, 1);
+        sleep.await.unwrap().unwrap();
+        assert_eq!(db.int("SELECT count(*) * 100 + max(id) FROM t WHERE id <> 2").await, 303);
+        assert_eq!(db.int("SELECT count(*) FROM t WHERE id = 2").await, 0, "told `no`, and executed");
+    });
+}
+
+#[test]
 fn callers_of_one_statement_that_leave_it_change_nothing_for_those_who_stay() {
     lane(async {
         let db = table_of_rows().await;

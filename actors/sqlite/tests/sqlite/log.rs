@@ -4,9 +4,14 @@ use std::{
     fs,
     io::{Read as _, Seek as _, SeekFrom, Write as _},
     path::Path,
+    rc::Rc,
 };
 
-use backstop_sqlite::sql::{Execute, Query, QueryAs};
+use backstop_core::clock;
+use backstop_sqlite::{
+    Synchronous,
+    sql::{Execute, Query, QueryAs},
+};
 
 use crate::support::{Db, LONG, lane};
 
@@ -52,6 +57,42 @@ fn a_long_read_makes_the_log_grow_and_its_end_lets_it_be_used_anew() {
             write_much(&db).await;
         }
         assert!(size() < grown + 9_000_000, "{} bytes, {grown} when the reader left", size());
+    });
+}
+
+#[test]
+fn sl7_reads_that_overlap_for_ever_do_not_keep_the_log_from_being_emptied() {
+    lane(async {
+        let db = Rc::new(Db::with(|options| options.synchronous(Synchronous::Normal)).await);
+        db.run("CREATE TABLE t(id INTEGER PRIMARY KEY, v)").await;
+        db.run("CREATE TABLE big(v)").await;
+        write_much(&db).await;
+        // each of some milliseconds on a thread of its own, and at any time there is one
+        let sql = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 30000)
+                   SELECT count(*), (SELECT count(*) FROM t) FROM n";
+        let readers: Vec<_> = (0..6)
+            .map(|_| {
+                let db = Rc::clone(&db);
+                tokio::task::spawn_local(async move {
+                    loop {
+                        db.ask(Query::new(sql)).await.unwrap();
+                    }
+                })
+            })
+            .collect();
+        let mut largest = 0;
+        let given_up = clock::now() + LONG;
+        while db.shared.snapshot().logs_emptied_total == 0 {
+            assert!(clock::now() < given_up, "{largest} bytes and no end: {:?}", db.shared.snapshot());
+            // what is equal would not be written again
+            db.run("UPDATE big SET v = randomblob(4000)").await;
+            largest = largest.max(db.shared.snapshot().wal_bytes);
+        }
+        let snapshot = db.shared.snapshot();
+        assert!(largest > 90 << 20 && snapshot.wal_bytes < 90 << 20, "{largest} {snapshot:?}");
+        assert!(snapshot.thread_reads_total > 100, "{snapshot:?}");
+        readers.iter().for_each(tokio::task::JoinHandle::abort);
+        assert_eq!(db.count("big").await, 1_000);
     });
 }
 
