@@ -8,7 +8,13 @@ use std::{
     time::Duration,
 };
 
-use backstop_core::{call::Deadline, clock, error::Executed, message::Class, policy::Policy};
+use backstop_core::{
+    call::Deadline,
+    clock,
+    error::Executed,
+    message::Class,
+    policy::{Policy, circuit_breaker::BreakerPolicy},
+};
 use backstop_postgres::{
     PostgresOptions,
     sql::{
@@ -38,7 +44,11 @@ fn pg1_a_kill_under_inserts_and_look_ups_of_many_loses_no_acknowledged_row_and_m
             .unwrap();
         let supervisor = sim::supervisor();
         let options = PostgresOptions::url(server.url()).pool_size(6).max_overflow(0);
-        let backend = supervisor.add("pg", options, Policy::default()).await.unwrap();
+        // the breaker's open time grows with every kill, and this test is not about it
+        let open = Duration::from_secs(1);
+        let breaker = BreakerPolicy { open_for: open, open_max: open, ..BreakerPolicy::default() };
+        let policy = Policy { breaker, ..Policy::default() };
+        let backend = supervisor.add("pg", options, policy).await.unwrap();
         let (ledger, next) = (Rc::new(RefCell::new(Ledger::default())), Rc::new(Cell::new(0_u64)));
         let (is_over, found, lost) =
             (Rc::new(Cell::new(false)), Rc::new(Cell::new(0)), Rc::new(Cell::new(0)));
