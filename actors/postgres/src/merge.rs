@@ -8,7 +8,7 @@
 //! The arrays stand in a sub-select, where the planner does not see their length: with the length it would plan short
 //! ones anew each time.
 //!
-//! Self-clocked: a message that finds a free slot goes at once. While all slots are busy messages gather,
+//! Self-clocked: a message that finds a free slot goes at once, as it is, and holds the slot for 50 ms at most. While all slots are busy messages gather,
 //! and what has gathered goes together. A statement of many that the server refuses has done nothing, and each of its
 //! messages is run by itself.
 
@@ -18,6 +18,7 @@ mod lookup;
 use std::{
     cell::{Cell, OnceCell, RefCell},
     rc::Rc,
+    time::Duration,
 };
 
 use backstop_core::{
@@ -26,6 +27,8 @@ use backstop_core::{
     error::{Executed, Failure, FailureKind},
 };
 use backstop_sql::{Request, Sql, StatementError, memo::Memo};
+use futures_util::future::{FutureExt, LocalBoxFuture};
+use tokio::time::sleep;
 use tokio_postgres::types::{Kind, Type};
 
 pub(crate) use self::{insert::Insert, lookup::Lookup};
@@ -33,14 +36,14 @@ use crate::{autocommit::is_of_the_statement, shared::Core, statement::Known};
 
 /// Statements of one shape under way that may hold many messages.
 const CAP: usize = 256;
+/// How long one message by itself keeps the others of its shape waiting.
+const SLOT_HELD: Duration = Duration::from_millis(50);
 
 /// What messages of one shape have in common.
 pub(crate) trait Shape: Sized + 'static {
     type Reply: 'static;
     /// How many statements may be under way.
     const SLOTS: usize;
-    /// Whether a message that goes alone may be run as it is in its slot: it cannot hold the others up for long.
-    const ALONE_IN_SLOT: bool;
 
     /// Says whether it is known that this table or this key cannot be asked so.
     fn is_always_alone(&self) -> bool;
@@ -80,7 +83,10 @@ type Ride = Rc<OnceCell<Rc<CallContext>>>;
 /// What became of a message.
 enum Verdict<T> {
     Done(Result<T, Failure>),
+    /// It is to be run by itself.
     Alone(Request),
+    /// It runs by itself, and takes longer than others should wait for it.
+    GoesOn(LocalBoxFuture<'static, Result<T, Failure>>),
 }
 
 /// The messages of one shape.
@@ -95,7 +101,7 @@ impl<S: Shape> Group<S> {
         let own = Rc::clone(&shape);
         let merger = Merger::new(S::SLOTS, CAP, move |items| {
             let shape = Rc::clone(&own);
-            async move { run(&*shape, items).await }
+            run(shape, items)
         });
         Rc::new(Self { shape, merger })
     }
@@ -120,6 +126,7 @@ impl<S: Shape> Group<S> {
                 passenger.has_left.set(true);
                 self.shape.alone(call, &request).await
             }
+            Some(Verdict::GoesOn(statement)) => statement.await,
             None => Err(Failure::new(FailureKind::Protocol, "the statement of many returned too little")
                 .executed_is(Executed::Unknown)),
         }
@@ -144,17 +151,22 @@ impl Drop for Passenger<'_> {
     }
 }
 
-async fn run<S: Shape>(shape: &S, items: Vec<Item>) -> Vec<Verdict<S::Reply>> {
+async fn run<S: Shape>(shape: Rc<S>, mut items: Vec<Item>) -> Vec<Verdict<S::Reply>> {
     let Some(latest) = items.iter().map(|item| item.deadline).max() else { return Vec::new() };
     let call = Rc::new(CallContext::new(OpId::next(), latest));
     for item in &items {
         // each item is in one statement only
         let _ = item.ride.set(Rc::clone(&call));
     }
-    if let [item] = items.as_slice()
-        && S::ALONE_IN_SLOT
+    if items.len() == 1
+        && let Some(item) = items.pop()
     {
-        return vec![Verdict::Done(shape.alone(&call, &item.request).await)];
+        let mut statement = async move { shape.alone(&call, &item.request).await }.boxed_local();
+        return vec![tokio::select! {
+            biased;
+            result = &mut statement => Verdict::Done(result),
+            () = sleep(SLOT_HELD) => Verdict::GoesOn(statement),
+        }];
     }
     let alone = |items: Vec<Item>| items.into_iter().map(|item| Verdict::Alone(item.request)).collect();
     match shape.together(&call, &items).await {

@@ -87,7 +87,6 @@ impl Insert {
 impl Shape for Insert {
     type Reply = Written;
     const SLOTS: usize = 1;
-    const ALONE_IN_SLOT: bool = false;
 
     fn is_always_alone(&self) -> bool {
         matches!(self.plan.get(self.autocommit.lane.core.schema()), Some(None))

@@ -40,7 +40,6 @@ impl Lookup {
 impl Shape for Lookup {
     type Reply = Rows;
     const SLOTS: usize = 1;
-    const ALONE_IN_SLOT: bool = true;
 
     fn is_always_alone(&self) -> bool {
         matches!(self.plan.get(self.autocommit.lane.core.schema()), Some(None))

@@ -123,6 +123,11 @@ impl Caller {
         self.watch.phase.load(Relaxed) == OVER
     }
 
+    /// Begins the operation anew, after a pause that is no part of it.
+    pub fn begin(&mut self) {
+        self.timed = self.timed.map(|_| Instant::now());
+    }
+
     /// Notes the end of one operation and begins the next one; `None` when the turn is over.
     pub fn next(&mut self) -> Option<u64> {
         let phase = self.watch.phase.load(Relaxed);

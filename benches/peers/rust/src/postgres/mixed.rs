@@ -22,6 +22,8 @@ const SLOW: &str = "SELECT 1 FROM pg_sleep(0.2)";
 const PERIOD: Duration = Duration::from_millis(300);
 /// Callers that read by key.
 const READERS: [usize; 1] = [32];
+/// How often each of them reads, where the load is to be the same for all.
+const PACE: Duration = Duration::from_millis(2);
 /// A turn holds several slow statements.
 const MEASURED: Duration = Duration::from_secs(3);
 
@@ -30,16 +32,29 @@ pub fn run(options: &Options) {
     let table = table::Table::create(&super::url(options));
     let backstop = backstop::hosted(&table, 2);
     let peer = deadpool::pool(&table);
-    let mut contenders = vec![
-        beside_deadpool("deadpool-postgres", peer.clone(), false),
-        on_backstop("Backstop", &backstop, false),
-        beside_deadpool("deadpool-postgres, slow", peer, true),
-        on_backstop("Backstop, slow", &backstop, true),
-    ];
     let options = Options { measured: options.measured.max(MEASURED), ..options.clone() };
-    let lines = rounds::run(&options, super::EVERY, &options.callers(&READERS), &mut contenders);
-    let title = "PostgreSQL point reads beside a statement of 200 ms every 300 ms";
-    output::show(&options, title, &["deadpool-postgres, slow"], &lines, Some(OPENED));
+    for (pace, load) in [(None, "as fast as they can"), (Some(PACE), "each every 2 ms")] {
+        let title = format!("PostgreSQL point reads, {load}, beside a statement of 200 ms every 300 ms");
+        if !options.wants(&title) {
+            continue;
+        }
+        let mut contenders = vec![
+            beside_deadpool("deadpool-postgres", peer.clone(), false, pace),
+            on_backstop("Backstop", &backstop, false, pace),
+            beside_deadpool("deadpool-postgres, slow", peer.clone(), true, pace),
+            on_backstop("Backstop, slow", &backstop, true, pace),
+        ];
+        let lines = rounds::run(&options, super::EVERY, &options.callers(&READERS), &mut contenders);
+        output::show(&options, &title, &["deadpool-postgres, slow"], &lines, Some(OPENED));
+    }
+}
+
+/// Waits for the next place of a reader in its pace.
+async fn pause(pace: Option<Duration>, next: &mut Instant, caller: &mut Caller) {
+    let Some(pace) = pace else { return };
+    *next = (*next + pace).max(Instant::now());
+    sleep_until(*next).await;
+    caller.begin();
 }
 
 /// Caller 0 runs the slow statements, if there are to be any, and the others read.
@@ -47,7 +62,12 @@ fn is_slow(slow: bool, caller: &Caller) -> bool {
     slow && caller.number() == 0
 }
 
-fn beside_deadpool(name: &'static str, pool: deadpool_postgres::Pool, slow: bool) -> Contender {
+fn beside_deadpool(
+    name: &'static str,
+    pool: deadpool_postgres::Pool,
+    slow: bool,
+    pace: Option<Duration>,
+) -> Contender {
     let runtime = stealing();
     Contender::new(name, move |readers, watch| {
         turn_on(&runtime, readers + usize::from(slow), watch, |mut caller| {
@@ -63,6 +83,7 @@ fn beside_deadpool(name: &'static str, pool: deadpool_postgres::Pool, slow: bool
                     sleep_until(next).await;
                 }
                 while let Some(turn) = caller.next() {
+                    pause(pace, &mut next, &mut caller).await;
                     deadpool::read(&pool, key(turn)).await;
                 }
                 caller
@@ -71,7 +92,12 @@ fn beside_deadpool(name: &'static str, pool: deadpool_postgres::Pool, slow: bool
     })
 }
 
-fn on_backstop(name: &'static str, hosted: &Rc<Hosted<Postgres>>, slow: bool) -> Contender {
+fn on_backstop(
+    name: &'static str,
+    hosted: &Rc<Hosted<Postgres>>,
+    slow: bool,
+    pace: Option<Duration>,
+) -> Contender {
     let hosted = Rc::clone(hosted);
     Contender::new(name, move |readers, watch| {
         hosted.turn(readers + usize::from(slow), watch, move |backend, mut caller| async move {
@@ -82,6 +108,7 @@ fn on_backstop(name: &'static str, hosted: &Rc<Hosted<Postgres>>, slow: bool) ->
                 sleep_until(next).await;
             }
             while let Some(turn) = caller.next() {
+                pause(pace, &mut next, &mut caller).await;
                 let key = key(turn);
                 let rows = backend.ask(Query::new(table::SELECT).bind(key)).await.unwrap();
                 crate::sql::assert_row(&rows, key);
