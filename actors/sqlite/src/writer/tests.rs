@@ -27,8 +27,19 @@ where
     backend.serve(&message, &call).await
 }
 
+/// A read that comes while the writer closes what it panicked on is refused, and may be repeated.
 async fn values(backend: &Sqlite) -> Vec<i64> {
-    ask(backend, QueryAs::new("SELECT v FROM t ORDER BY v")).await.unwrap()
+    for _ in 0..1_000 {
+        match ask(backend, QueryAs::new("SELECT v FROM t ORDER BY v")).await {
+            Ok(values) => return values,
+            Err(failure) => {
+                let found = (failure.kind(), failure.executed(), failure.is_transient());
+                assert_eq!(found, (FailureKind::Unavailable, Executed::No, true), "{failure}");
+                tokio::time::sleep(Duration::from_millis(2)).await;
+            }
+        }
+    }
+    panic!("the database stays closed")
 }
 
 fn fate(result: Result<impl Sized, Failure>) -> (FailureKind, Executed) {
