@@ -33,6 +33,7 @@ fn on_postgres(options: &Options, url: &str) {
         let mut contenders = Vec::from(of(Work::Reads));
         contenders.push(one.queries("Backstop, 1 thread", postgres::SELECT));
         contenders.push(two.queries("Backstop, 2 threads", postgres::SELECT));
+        contenders.push(two.look_ups("Backstop, SelectOne, 2 threads"));
         contenders
     });
     let title = format!("Python, PostgreSQL single-row inserts, {}", table.durability());
@@ -40,6 +41,7 @@ fn on_postgres(options: &Options, url: &str) {
         let mut contenders = Vec::from(of(Work::Inserts));
         contenders.push(one.executes("Backstop, 1 thread", postgres::INSERT));
         contenders.push(two.executes("Backstop, 2 threads", postgres::INSERT));
+        contenders.push(two.insert_ones("Backstop, InsertOne, 2 threads"));
         contenders
     });
 }
