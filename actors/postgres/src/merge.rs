@@ -8,8 +8,8 @@
 //! The arrays stand in a sub-select, where the planner does not see their length: with the length it would plan short
 //! ones anew each time.
 //!
-//! Self-clocked: a message that finds a free slot goes at once, as it is, and holds the slot for 50 ms at most. While all slots are busy messages gather,
-//! and what has gathered goes together. A statement of many that the server refuses has done nothing, and each of its
+//! Self-clocked: a message that finds a free slot goes at once and holds it for 50 ms at most. While all slots are busy
+//! messages gather, and what has gathered goes together. A statement of many that the server refuses has done nothing, and each of its
 //! messages is run by itself.
 
 mod insert;
