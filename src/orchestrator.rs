@@ -22,9 +22,9 @@ use std::{
 
 use serde_json::Value;
 
+pub(crate) use self::near::near;
 #[cfg(feature = "sql")]
 pub use self::statistics::SlowStatement;
-pub(crate) use self::{actor::attach_thread, near::near};
 pub use self::{
     actor::{Collect, Execute, OrchestratorActor, RunBatch, ThreadError},
     batch::{

@@ -21,7 +21,7 @@ pub use self::{
     connector::Connector,
     error::{AttachError, RuntimeError, StartStep},
 };
-use crate::orchestrator::{self, Directory, LookupError, Orchestrator};
+use crate::orchestrator::{Directory, LookupError, Orchestrator};
 
 /// Time that backends have to end after the last handle was dropped without a shutdown.
 const DROP_DRAIN: Duration = Duration::from_secs(10);
@@ -222,10 +222,7 @@ impl Runtime {
     /// [`AttachError::NoLocalSet`] on any other thread, [`AttachError::Stopped`] when a backend has ended.
     pub fn attach_worker(&self) -> Result<(), AttachError> {
         // tokio has no way to ask, and panics when there is none.
-        std::panic::catch_unwind(|| drop(tokio::task::spawn_local(async {})))
-            .map_err(|_| AttachError::NoLocalSet)?;
-        backstop_supervisor::attach_thread();
-        orchestrator::attach_thread();
+        std::panic::catch_unwind(backstop_supervisor::attach_thread).map_err(|_| AttachError::NoLocalSet)?;
         let entries = self.directory().entries();
         entries.iter().try_for_each(|entry| entry.start_lane().map_err(AttachError::Stopped))
     }

@@ -21,9 +21,10 @@ pub(crate) struct Arbiter {
 
 impl Arbiter {
     pub(crate) fn start() -> Self {
-        backstop_supervisor::attach_thread();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        Self { runtime, tasks: LocalSet::new() }
+        let tasks = LocalSet::new();
+        tasks.block_on(&runtime, async { backstop_supervisor::attach_thread() });
+        Self { runtime, tasks }
     }
 
     /// Hosts the echo backend with `policy`; its lane has answered once when this returns.

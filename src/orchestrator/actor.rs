@@ -1,19 +1,14 @@
 //! The orchestrator as an actor: one on each thread that sends to it, so that a message never changes
 //! threads.
 
-use std::{
-    cell::{Cell, RefCell},
-    fmt,
-    future::IntoFuture,
-    task::Poll,
-    time::Duration,
-};
+use std::{cell::RefCell, fmt, future::IntoFuture, task::Poll, time::Duration};
 
 use actix::{
-    Actor, Addr, Context, Handler, Message,
+    Actor, Addr, AsyncContext, Context, Handler, Message,
     dev::{MessageResponse, OneshotSender},
 };
-use backstop_core::error::CallError;
+use backstop_core::{error::CallError, local};
+use backstop_supervisor::can_host;
 use futures_util::future::LocalBoxFuture;
 use serde_json::Value;
 
@@ -69,13 +64,7 @@ impl Execute {
 }
 
 thread_local! {
-    static ATTACHED: Cell<bool> = const { Cell::new(false) };
     static ACTORS: RefCell<Vec<(Orchestrator, Addr<OrchestratorActor>)>> = const { RefCell::new(Vec::new()) };
-}
-
-/// Says that the current thread runs a `LocalSet` for its whole life.
-pub(crate) fn attach_thread() {
-    ATTACHED.set(true);
 }
 
 impl Orchestrator {
@@ -84,7 +73,7 @@ impl Orchestrator {
     /// # Errors
     /// [`ThreadError`] where no actor can live: neither an actix arbiter nor an attached worker.
     pub fn local_addr(&self) -> Result<Addr<OrchestratorActor>, ThreadError> {
-        if !ATTACHED.get() && actix_rt::Arbiter::try_current().is_none() {
+        if !can_host() {
             return Err(ThreadError);
         }
         ACTORS.with_borrow_mut(|actors| {
@@ -92,7 +81,9 @@ impl Orchestrator {
             if let Some((_, addr)) = actors.iter().find(|(of, _)| of.shared.id == self.shared.id) {
                 return Ok(addr.clone());
             }
-            let addr = OrchestratorActor { orchestrator: self.clone() }.start();
+            let context = Context::new();
+            let addr = context.address();
+            local::spawn(context.into_future(OrchestratorActor { orchestrator: self.clone() }));
             actors.push((self.clone(), addr.clone()));
             Ok(addr)
         })

@@ -15,4 +15,5 @@ mod messaging;
 mod repository;
 mod runtime;
 mod seen;
+mod strangers;
 mod web;

@@ -77,6 +77,12 @@ pub trait Backend: Sized + 'static {
     /// Not zero for a backend that can tell soon after an interrupt whether the work was undone.
     const SETTLE: Duration = Duration::ZERO;
 
+    /// Whether a call is polled for the first time where it arrives; `true` unless overridden.
+    ///
+    /// That may be beside the `LocalSet` of the thread, where `tokio::task::spawn_local` panics: `false` for a backend
+    /// whose driver starts local tasks of its own. Everything after the first poll runs inside the `LocalSet`.
+    const POLLS_AT_ONCE: bool = true;
+
     /// Asks the backend for a sign of life, as cheaply as it can: `SELECT 1`, `PING`, a chain's head.
     ///
     /// # Errors

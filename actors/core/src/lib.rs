@@ -7,6 +7,7 @@ pub mod clock;
 pub mod error;
 pub mod event;
 pub mod guard;
+pub mod local;
 pub mod message;
 pub mod name;
 pub mod operation;

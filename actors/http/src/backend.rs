@@ -178,6 +178,8 @@ fn refused(error: RequestError) -> Failure {
 
 impl Backend for Http {
     const KIND: &'static str = "http";
+    // awc closes an idle TLS connection in a local task of its own
+    const POLLS_AT_ONCE: bool = false;
 
     /// Sends HEAD to the probe path: any answer below 500 is a sign of life, a redirect and a 404 too.
     async fn probe(&self, call: &CallContext) -> Result<(), Failure> {

@@ -51,7 +51,7 @@ impl Reported {
 /// Drives a connection until it ends or its task is aborted. The permit goes back when the socket is closed.
 pub(crate) fn drive(mut wire: Wire, reported: Arc<Reported>, permit: OwnedSemaphorePermit) -> JoinHandle<()> {
     reported.look(&wire);
-    tokio::spawn(async move {
+    tokio::task::spawn_local(async move {
         loop {
             let message = poll_fn(|context| {
                 let polled = wire.poll_message(context);

@@ -8,9 +8,9 @@
 //! The arrays stand in a sub-select, where the planner does not see their length: with the length it would plan short
 //! ones anew each time.
 //!
-//! Self-clocked: a message that finds a free slot goes at once and holds it for 50 ms at most. While all slots are busy
-//! messages gather, and what has gathered goes together. A statement of many that the server refuses has done nothing, and each of its
-//! messages is run by itself.
+//! Self-clocked: a message that finds a free slot goes at once, and gives the slot up 50 ms after others began to wait
+//! for it. While all slots are busy messages gather, and what has gathered goes together. A statement of many that the
+//! server refuses has done nothing, and each of its messages is run by itself.
 
 mod insert;
 mod lookup;
@@ -28,7 +28,7 @@ use backstop_core::{
 };
 use backstop_sql::{Request, Sql, StatementError, memo::Memo};
 use futures_util::future::{FutureExt, LocalBoxFuture};
-use tokio::time::sleep;
+use tokio::{sync::Notify, time::sleep};
 use tokio_postgres::types::{Kind, Type};
 
 pub(crate) use self::{insert::Insert, lookup::Lookup};
@@ -36,7 +36,7 @@ use crate::{autocommit::is_of_the_statement, shared::Core, statement::Known};
 
 /// Statements of one shape under way that may hold many messages.
 const CAP: usize = 256;
-/// How long one message by itself keeps the others of its shape waiting.
+/// How long one message by itself keeps the others of its shape waiting. The time is taken only where others wait.
 const SLOT_HELD: Duration = Duration::from_millis(50);
 
 /// What messages of one shape have in common.
@@ -93,17 +93,20 @@ enum Verdict<T> {
 pub(crate) struct Group<S: Shape> {
     shape: Rc<S>,
     merger: Merger<Item, Verdict<S::Reply>>,
+    /// Told of each message that has to wait.
+    crowd: Rc<Notify>,
 }
 
 impl<S: Shape> Group<S> {
     fn new(shape: S) -> Rc<Self> {
         let shape = Rc::new(shape);
-        let own = Rc::clone(&shape);
+        let crowd = Rc::<Notify>::default();
+        let own = (Rc::clone(&shape), Rc::clone(&crowd));
         let merger = Merger::new(S::SLOTS, CAP, move |items| {
-            let shape = Rc::clone(&own);
-            run(shape, items)
+            let (shape, crowd) = own.clone();
+            run(shape, crowd, items)
         });
-        Rc::new(Self { shape, merger })
+        Rc::new(Self { shape, merger, crowd })
     }
 
     /// Runs a message, alone or with others.
@@ -120,6 +123,9 @@ impl<S: Shape> Group<S> {
         }
         let passenger = Passenger { call, ride: Rc::default(), has_left: Cell::new(false) };
         let item = Item { request, deadline: call.deadline(), ride: Rc::clone(&passenger.ride) };
+        if self.merger.is_busy() {
+            self.crowd.notify_waiters();
+        }
         match self.merger.ask(item).await {
             Some(Verdict::Done(result)) => result,
             Some(Verdict::Alone(request)) => {
@@ -151,7 +157,7 @@ impl Drop for Passenger<'_> {
     }
 }
 
-async fn run<S: Shape>(shape: Rc<S>, mut items: Vec<Item>) -> Vec<Verdict<S::Reply>> {
+async fn run<S: Shape>(shape: Rc<S>, crowd: Rc<Notify>, mut items: Vec<Item>) -> Vec<Verdict<S::Reply>> {
     let Some(latest) = items.iter().map(|item| item.deadline).max() else { return Vec::new() };
     let call = Rc::new(CallContext::new(OpId::next(), latest));
     for item in &items {
@@ -165,7 +171,7 @@ async fn run<S: Shape>(shape: Rc<S>, mut items: Vec<Item>) -> Vec<Verdict<S::Rep
         return vec![tokio::select! {
             biased;
             result = &mut statement => Verdict::Done(result),
-            () = sleep(SLOT_HELD) => Verdict::GoesOn(statement),
+            () = async { crowd.notified().await; sleep(SLOT_HELD).await } => Verdict::GoesOn(statement),
         }];
     }
     let alone = |items: Vec<Item>| items.into_iter().map(|item| Verdict::Alone(item.request)).collect();

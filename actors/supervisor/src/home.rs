@@ -26,10 +26,10 @@ impl Home {
         let (jobs, mut queue) = mpsc::unbounded_channel::<Job>();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         std::thread::Builder::new().name(name.into()).spawn(move || {
-            if hosts_lanes {
-                attach_thread();
-            }
             LocalSet::new().block_on(&runtime, async move {
+                if hosts_lanes {
+                    attach_thread();
+                }
                 while let Some(job) = queue.recv().await {
                     job();
                 }

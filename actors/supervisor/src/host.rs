@@ -18,6 +18,7 @@ use actix::{
     Actor, Context, Supervised,
     dev::{ContextFut, channel::AddressReceiver},
 };
+use backstop_core::local;
 
 /// Delay before a panicked actor is polled again; panics of messages are caught before they get here, so
 /// this one is rare and needs no growth.
@@ -40,7 +41,7 @@ where
     A: Actor<Context = Context<A>> + Supervised,
 {
     let actor = Context::with_receiver(mailbox).into_future(actor);
-    tokio::task::spawn_local(Host { actor: Some(actor), turn, pause: None });
+    local::spawn(Host { actor: Some(actor), turn, pause: None });
 }
 
 impl<A> Future for Host<A>
@@ -60,7 +61,7 @@ where
                 this.pause = None;
             }
             let Some(actor) = this.actor.as_mut() else { return Poll::Ready(()) };
-            match catch_unwind(AssertUnwindSafe(|| Pin::new(&mut *actor).poll(cx))) {
+            match catch_unwind(AssertUnwindSafe(|| local::inside(|| Pin::new(&mut *actor).poll(cx)))) {
                 Ok(ended) => return ended,
                 Err(_) => {
                     // `restarting` may panic too; the actor is then restarted once more after the pause.

@@ -5,7 +5,7 @@ mod core;
 mod flight;
 mod instance;
 
-use std::{cell::Cell, rc::Rc, sync::Arc, time::Duration};
+use std::{rc::Rc, sync::Arc, time::Duration};
 
 use actix::{
     Actor, ActorFutureExt, AsyncContext, Context, Handler, Message as ActixMessage, MessageResult,
@@ -19,6 +19,7 @@ use backstop_core::{
     clock::Instant,
     error::CallError,
     guard::Ticket,
+    local,
     message::{Class, Message},
     snapshot::PoolSnapshot,
 };
@@ -33,21 +34,25 @@ use crate::host::Turn;
 /// A lane hands the thread on after so many messages, so that other tasks of the thread get their turn.
 const MESSAGES_PER_TURN: u32 = 128;
 
-thread_local! {
-    static HOSTS: Cell<bool> = const { Cell::new(false) };
-}
-
-/// Says that the current thread runs a `LocalSet` for its whole life, so that lanes may live on it.
+/// Says that the current thread runs this `LocalSet` for its whole life, so that lanes may live on it; to be called
+/// inside it.
 ///
 /// Arbiters of actix need no such word. actix-web workers under `#[tokio::main]` do: their thread has a
 /// `LocalSet` but no arbiter.
+///
+/// # Panics
+/// Outside a `LocalSet`.
 pub fn attach_thread() {
-    HOSTS.set(true);
+    local::attach();
 }
 
-/// Says whether a lane can live on the current thread.
-pub(crate) fn can_host() -> bool {
-    HOSTS.get() || actix_rt::Arbiter::try_current().is_some()
+/// Says whether a lane can live on the current thread, and sees to it that tasks beside the `LocalSet` may call it.
+pub fn can_host() -> bool {
+    if let Some(arbiter) = actix_rt::Arbiter::try_current() {
+        local::attach_by(|begin| arbiter.spawn_fn(begin));
+        return true;
+    }
+    local::is_attached()
 }
 
 /// The data-plane actor of one thread.

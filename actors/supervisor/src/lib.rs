@@ -20,7 +20,7 @@ pub use self::{
     control::{Order, OrderError},
     erased::DynBackend,
     hub::{BackendSnapshot, LaneSnapshot},
-    lane::{InFlightCall, attach_thread},
+    lane::{InFlightCall, attach_thread, can_host},
     placement::Placement,
     reference::{Ask, BackendRef, BlockingError},
     shutdown::{DrainReport, ShutdownReport},

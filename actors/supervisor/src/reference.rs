@@ -209,9 +209,8 @@ pub enum BlockingError {
 /// It is lazy: nothing happens before the first poll, which also picks the lane of that thread. It must be
 /// polled inside a tokio runtime with its timer enabled.
 ///
-/// On a thread whose lanes live there (an arbiter, an actix-web worker) it must be polled by the thread's `LocalSet`:
-/// in a handler, an actor, or what `actix_rt::spawn` or `spawn_local` started. In a task that `tokio::spawn` started
-/// on such a thread it panics, because tokio lets nobody add to a `LocalSet` from there.
+/// On a thread whose lanes live there (an arbiter, an actix-web worker) any task may poll it, those of `tokio::spawn`
+/// too: the work itself always runs on the thread's `LocalSet`.
 ///
 /// # Cancel safety
 /// Dropping it cancels the call: a queued one is dropped, one under way is cancelled where its driver can.

@@ -87,6 +87,12 @@ impl<T: 'static, R: 'static> Merger<T, R> {
         results.borrow_mut().get_mut(at)?.take()
     }
 
+    /// Says whether an item that comes now has to wait for a slot.
+    #[must_use]
+    pub fn is_busy(&self) -> bool {
+        self.inner.state.borrow().busy >= self.inner.slots
+    }
+
     /// Counts the items that wait for a slot.
     #[must_use]
     pub fn waiting(&self) -> usize {

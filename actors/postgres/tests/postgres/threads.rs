@@ -40,8 +40,8 @@ fn eight_threads_share_four_connections_and_every_call_is_served() {
             .map(|_| {
                 let (backend, done, all) = (backend.clone(), done.clone(), Arc::clone(&all));
                 thread::spawn(move || {
-                    attach_thread();
                     lane(async {
+                        attach_thread();
                         for _ in 0..40 {
                             backend.ask(Query::new("SELECT pg_sleep(0.002)")).within(LONG).await.unwrap();
                         }
@@ -79,9 +79,9 @@ fn doomed(backend: &Backend, round: i64) -> (oneshot::Sender<()>, thread::JoinHa
     let (end, ended) = oneshot::channel();
     let backend = backend.clone();
     let thread = thread::spawn(move || {
-        attach_thread();
         let mut told = Vec::new();
         lane(async {
+            attach_thread();
             for n in round * 6..(round + 1) * 6 {
                 let (tell, is_told) = mpsc::channel();
                 told.push((n, is_told));

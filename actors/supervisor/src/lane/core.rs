@@ -19,7 +19,7 @@ use backstop_core::{
     clock::{self, Instant},
     error::{CallError, Executed, Failure, FailureKind, Rejection, RejectionReason},
     event::EventKind,
-    guard,
+    guard, local,
     planted::{self, Bug},
     policy::restart::RestartDecision,
     snapshot::PoolSnapshot,
@@ -107,7 +107,7 @@ impl<B: Backend> Core<B> {
 
     pub(super) fn started(self: &Rc<Self>) {
         self.event(EventKind::LaneStarted { lane: self.number });
-        tokio::task::spawn_local(Rc::clone(self).keep_house());
+        local::spawn(Rc::clone(self).keep_house());
         self.ensure_current();
     }
 
@@ -167,7 +167,7 @@ impl<B: Backend> Core<B> {
         if let State::Ready(instance) = old {
             self.retire(instance);
         }
-        tokio::task::spawn_local(Rc::clone(self).build(None, "first use or new recipe".into()));
+        local::spawn(Rc::clone(self).build(None, "first use or new recipe".into()));
     }
 
     /// Replaces the instance that panicked; the second panic of one instance changes nothing more.
@@ -182,7 +182,7 @@ impl<B: Backend> Core<B> {
         let delay = self.charge(text);
         if let Some(State::Ready(old)) = old {
             self.close_when_unused(old);
-            tokio::task::spawn_local(Rc::clone(self).build(Some(delay), text.into()));
+            local::spawn(Rc::clone(self).build(Some(delay), text.into()));
         }
     }
 

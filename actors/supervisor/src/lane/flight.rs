@@ -1,7 +1,7 @@
 //! One call at work on a lane.
 //!
-//! The first poll runs inline, where the call arrives: what is ready needs no task and no timer. Whatever
-//! waits becomes a task of its own; futures kept in an actor's own list would cost quadratic wake-ups.
+//! The first poll runs inline, where the call arrives, unless the backend wants none there: what is ready needs no
+//! task and no timer. Whatever waits becomes a task of its own; futures kept in an actor's own list would cost quadratic wake-ups.
 
 use std::{
     future::Future,
@@ -17,7 +17,7 @@ use backstop_core::{
     call::CallContext,
     clock,
     error::{CallError, Executed, Failure, FailureKind, RejectionReason},
-    guard,
+    guard, local,
     message::Message,
     operation::LocalBoxFuture,
 };
@@ -39,7 +39,7 @@ impl<B: Backend, R: Send + 'static> Waiting<B, R> {
     /// Leaves the call to a task that answers `reply`.
     pub(crate) fn answer_to(mut self, reply: OneshotSender<Result<R, CallError>>) {
         self.0.reply = Some(reply);
-        tokio::task::spawn_local(self.0);
+        local::spawn(self.0);
     }
 }
 
@@ -58,7 +58,11 @@ where
 {
     let (op, name, started) = (call.op, call.message.name(), call.started);
     let mut work: LocalBoxFuture<'static, _> = Box::pin(serve(Rc::clone(&core), call));
-    match poll_contained(&core, &mut work, &mut Cx::from_waker(Waker::noop())) {
+    let polled = match B::POLLS_AT_ONCE {
+        true => poll_contained(&core, &mut work, &mut Cx::from_waker(Waker::noop())),
+        false => Poll::Pending,
+    };
+    match polled {
         Poll::Ready(result) => {
             drop_contained(&core, work);
             Launched::Ready(swapped::reply(&core, result))
@@ -91,7 +95,13 @@ impl<B: Backend, R: Send + 'static> Future for Flight<B, R> {
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Cx<'_>) -> Poll<()> {
-        let this = &mut *self;
+        local::inside(|| self.advance(cx))
+    }
+}
+
+impl<B: Backend, R: Send + 'static> Flight<B, R> {
+    fn advance(&mut self, cx: &mut Cx<'_>) -> Poll<()> {
+        let this = self;
         if let Some(work) = this.work.as_mut()
             && let Poll::Ready(result) = poll_contained(&this.core, work, cx)
         {

@@ -14,6 +14,7 @@ mod panics;
 mod restarts;
 mod retries;
 mod sharing;
+mod strangers;
 mod strategies;
 mod stress;
 mod stuck;

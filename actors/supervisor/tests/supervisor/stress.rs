@@ -88,10 +88,12 @@ fn threads_that_share_a_backend_break_no_promise() {
                 scope.spawn(move || {
                     // Half of the threads host lanes of their own, the others use ours.
                     let ledger = if number % 2 == 0 {
-                        attach_thread();
                         let runtime =
                             tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-                        LocalSet::new().block_on(&runtime, caller(fake, number))
+                        LocalSet::new().block_on(&runtime, async {
+                            attach_thread();
+                            caller(fake, number).await
+                        })
                     } else {
                         runtime.block_on(caller(fake, number))
                     };

@@ -64,9 +64,9 @@ fn tasks_of_a_multi_thread_runtime_use_lanes_on_threads_of_ours() {
 
 #[test]
 fn a_thread_that_can_host_serves_its_own_calls() {
-    attach_thread();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     LocalSet::new().block_on(&runtime, async {
+        attach_thread();
         let (supervisor, world) = (supervisor(Placement::Local), World::new());
         let fake = supervisor.add("fake", FakeOptions::new(&world), Policy::default()).await.unwrap();
         assert!(fake.ask(Do::echo(1)).await.is_ok());
@@ -153,9 +153,9 @@ impl LaneThread {
         let (end, ended) = tokio::sync::oneshot::channel();
         let (ready, is_ready) = mpsc::channel();
         let thread = thread::spawn(move || {
-            attach_thread();
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
             LocalSet::new().block_on(&runtime, async {
+                attach_thread();
                 assert!(fake.ask(Do::echo(u64::MAX)).await.is_ok());
                 ready.send(()).unwrap();
                 let _ = ended.await;

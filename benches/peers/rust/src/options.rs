@@ -3,7 +3,7 @@
 use std::{path::PathBuf, str::FromStr, time::Duration};
 
 const USAGE: &str = "usage: backstop-peers messaging|sqlite|http|postgres|postgres-mixed|postgres-bulk|mysql|python \
-[--url of-the-server] [--rounds 5] [--seconds 0.4] [--warm-up 0.1] [--callers 1,64] [--only part-of-a-name] \
+[--url of-the-server] [--rounds 5] [--seconds 0.4] [--warm-up 0.1] [--callers 1,64] [--only part-of-a-table] [--contender part-of-a-name] \
 [--json file] [--directory for-databases] [--python interpreter]";
 
 /// A comparison.
@@ -44,6 +44,8 @@ pub struct Options {
     pub callers: Option<Vec<usize>>,
     /// Keeps tables whose name holds this text.
     pub only: Option<String>,
+    /// Keeps contenders whose name holds this text, for a profiler; nothing is compared then.
+    pub contender: Option<String>,
     /// Where the figures go as JSON, beside the table.
     pub json: Option<PathBuf>,
     /// Where databases are made; the system's directory for temporary files if not given.
@@ -76,6 +78,7 @@ impl Options {
             warm_up: Duration::from_millis(100),
             callers: None,
             only: None,
+            contender: None,
             json: None,
             directory: None,
             url: None,
@@ -91,6 +94,7 @@ impl Options {
                     options.callers = Some(value.split(',').map(parsed).collect::<Result<_, _>>()?);
                 }
                 "--only" => options.only = Some(value),
+                "--contender" => options.contender = Some(value),
                 "--json" => options.json = Some(value.into()),
                 "--url" => options.url = Some(value),
                 "--python" => options.python = value.into(),

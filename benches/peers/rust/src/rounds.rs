@@ -30,7 +30,9 @@ pub fn run(options: &Options, every: u64, callers: &[usize], contenders: &mut [C
                 order.reverse();
             }
             for index in order {
-                if callers > 1 && contenders[index].alone {
+                let is_wanted =
+                    options.contender.as_ref().is_none_or(|part| contenders[index].name.contains(part));
+                if !is_wanted || (callers > 1 && contenders[index].alone) {
                     continue;
                 }
                 let sample = (contenders[index].turn)(callers, &watch);

@@ -19,9 +19,10 @@ pub struct Arbiter {
 impl Arbiter {
     /// Makes the current thread one.
     pub fn here() -> Self {
-        backstop_supervisor::attach_thread();
         let runtime = Builder::new_current_thread().enable_all().build().unwrap();
-        Self { runtime, tasks: LocalSet::new() }
+        let tasks = LocalSet::new();
+        tasks.block_on(&runtime, async { backstop_supervisor::attach_thread() });
+        Self { runtime, tasks }
     }
 
     /// Runs a future on it.

@@ -42,9 +42,9 @@ unsafe impl GlobalAlloc for Counting {
 static ALLOCATOR: Counting = Counting;
 
 fn main() {
-    backstop_supervisor::attach_thread();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     LocalSet::new().block_on(&runtime, async {
+        backstop_supervisor::attach_thread();
         let supervisor = Supervisor::start(SupervisorOptions::default()).unwrap();
         let policy = Policy::default().intake(2 * CALLS).timeout(Duration::from_secs(60));
         let echo = supervisor.add("echo", EchoOptions, policy).await.unwrap();
