@@ -6,7 +6,7 @@
 
 mod merger;
 
-pub use self::merger::Merger;
+pub use self::merger::{Merger, Place};
 
 use std::{cell::RefCell, collections::VecDeque, fmt};
 

@@ -44,7 +44,7 @@ impl Autocommit {
         let mut result = self.read_once(call, known, request, operation).await;
         if result.as_ref().is_err_and(invalidates_statements) {
             self.lane.core.schema_changed();
-            result = self.read_once(call, known, request, operation).await;
+            result = Box::pin(self.read_once(call, known, request, operation)).await;
         }
         let written = result.map_err(|failure| self.judged(failure))?;
         written.rows.ok_or_else(reply::not_a_read)
@@ -60,8 +60,12 @@ impl Autocommit {
         if known.may_share() {
             return self.member(call, operation).await?.read(call, known, request).await;
         }
-        let lease = self.lane.acquire(call, operation).await?;
-        lease.statement(call, known, request, Mode::Read).await
+        // boxed, so that short statements carry no room for it
+        Box::pin(async {
+            let lease = self.lane.acquire(call, operation).await?;
+            lease.statement(call, known, request, Mode::Read).await
+        })
+        .await
     }
 
     /// Joins a pipe, or opens one.
@@ -98,7 +102,7 @@ impl Autocommit {
         if result.as_ref().is_err_and(invalidates_statements) {
             // Refused before it began: the table is no longer what it was when the statement was prepared.
             core.schema_changed();
-            result = lease.statement(call, known, request, Mode::Write).await;
+            result = Box::pin(lease.statement(call, known, request, Mode::Write)).await;
         }
         if known.changes_schema && result.is_ok() {
             core.schema_changed();

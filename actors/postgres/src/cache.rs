@@ -3,11 +3,12 @@
 use std::collections::HashMap;
 
 use backstop_sql::{Column, Columns};
+use foldhash::fast::RandomState;
 use tokio_postgres::Statement;
 
 /// Keeps the statements used last, at most `capacity`; one that goes is closed at the server.
 pub(crate) struct Cache {
-    entries: HashMap<Box<str>, Entry>,
+    entries: HashMap<Box<str>, Entry, RandomState>,
     capacity: usize,
     clock: u64,
     /// The schema they were prepared under.
@@ -39,7 +40,7 @@ impl Prepared {
 
 impl Cache {
     pub(crate) fn new(capacity: usize, epoch: u64) -> Self {
-        Self { entries: HashMap::new(), capacity, clock: 0, epoch }
+        Self { entries: HashMap::default(), capacity, clock: 0, epoch }
     }
 
     /// Finds a statement that was prepared under the schema of `epoch`; those of another one are forgotten.

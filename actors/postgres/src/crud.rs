@@ -25,11 +25,11 @@ impl CrudEngine for Postgres {
     async fn select_one(&self, message: &SelectOne, call: &CallContext) -> Result<Rows, Failure> {
         let request = message.lower_known(Self::DIALECT, self.shapes())?;
         let known = self.checked(&request)?;
-        let is_merged = message.as_key_lookup().is_some_and(|lookup| is_small(lookup.key));
-        if !(is_merged && known.may_share() && known.service.is_quick()) {
-            return self.autocommit().read(call, &known, &request, "select_one").await;
-        }
-        let group = self.lookups().of(&request, || Lookup::new(self.autocommit(), &known));
+        let lookup = message.as_key_lookup().filter(|lookup| is_small(lookup.key));
+        let Some(lookup) = lookup.filter(|_| known.may_share() && known.service.is_quick()) else {
+            return Box::pin(self.autocommit().read(call, &known, &request, "select_one")).await;
+        };
+        let group = self.lookups().of(&request, || Lookup::new(self.autocommit(), &known, lookup.key_column));
         let numbers = request.numbers;
         group.ask(call, request).await.map(|rows| rows.with_numbers(numbers))
     }

@@ -21,14 +21,17 @@ use backstop_core::{
     stats::Histogram,
 };
 use deadpool::managed::{Object, Pool, PoolError, QueueMode};
+use futures_util::FutureExt;
 use parking_lot::Mutex;
 use tokio::{
     sync::Notify,
-    time::{sleep, timeout_at},
+    time::{sleep, timeout, timeout_at},
 };
 
 use crate::{lease::Lease, manager::Manager, shared::Core, stats::Reason};
 
+/// How long an idle connection may take to give a sign of life.
+const SIGN_OF_LIFE: Duration = Duration::from_secs(1);
 /// How often a lane that waits asks the others for what they do not use.
 pub(crate) const ASK_AGAIN: Duration = Duration::from_millis(50);
 /// How long another lane must have waited before a connection in use is closed in its favour.
@@ -111,6 +114,37 @@ impl Lane {
     ) -> Result<Lease, Failure> {
         call.enter(Phase::Acquire);
         let asked = clock::now();
+        let (object, now) = match self.at_once(asked) {
+            Some(object) => {
+                self.waits.record(Duration::ZERO);
+                (object, asked)
+            }
+            // boxed, so that those who need not wait carry no room for it
+            None => Box::pin(self.in_time(call, asked)).await?,
+        };
+        self.active.fetch_add(1, Relaxed);
+        Ok(Lease::new(object, Arc::clone(self), self.core.holders.enter(operation, now)))
+    }
+
+    /// Takes what is idle and beyond doubt, where nobody waits for it.
+    fn at_once(&self, now: Instant) -> Option<Object<Manager>> {
+        let _turn = self.turn.try_lock().ok()?;
+        if self.pool.manager().idle() == 0 || self.is_closing.load(Relaxed) {
+            return None;
+        }
+        let object = self.pool.get().now_or_never()?.ok()?;
+        if object.is_in_doubt(&self.core, now) {
+            self.put_back(object);
+            return None;
+        }
+        Some(object)
+    }
+
+    async fn in_time(
+        &self,
+        call: &CallContext,
+        asked: Instant,
+    ) -> Result<(Object<Manager>, Instant), Failure> {
         let until = Deadline::at(asked + self.core.options().acquire_timeout).earlier(call.deadline());
         let object = timeout_at(until.instant(), self.object(call, asked)).await;
         let now = clock::now();
@@ -120,14 +154,18 @@ impl Lane {
             self.core.counts.timeouts.fetch_add(1, Relaxed);
             Err(self.too_late(call, now.saturating_duration_since(asked)))
         })?;
-        self.active.fetch_add(1, Relaxed);
-        Ok(Lease::new(object, Arc::clone(self), self.core.holders.enter(operation, now)))
+        Ok((object, now))
     }
 
     /// Waits for a connection; while the server takes no more of them, for one of those that we have.
     async fn object(&self, call: &CallContext, asked: Instant) -> Result<Object<Manager>, Failure> {
         loop {
             match self.one(call, asked).await {
+                Ok(object) => {
+                    if let Some(object) = self.proven(object).await {
+                        return Ok(object);
+                    }
+                }
                 Err(failure) if failure.code() == Some(TOO_MANY) && self.core.connections() > 0 => {
                     let _waiting = Counted::new(&self.waiting);
                     call.enter(Phase::Acquire);
@@ -170,6 +208,22 @@ impl Lane {
             PoolError::Backend(failure) => failure,
             _ => Failure::unavailable("the pool is closed"),
         })
+    }
+
+    /// Asks a connection in doubt for a sign of life; one that gives none is closed.
+    async fn proven(&self, object: Object<Manager>) -> Option<Object<Manager>> {
+        if !object.is_in_doubt(&self.core, clock::now()) {
+            return Some(object);
+        }
+        let doubt = self.core.doubt();
+        let mut unproven = Unproven { lane: self, object: Some(object) };
+        if let Some(object) = &unproven.object
+            && let Ok(Ok(())) = timeout(SIGN_OF_LIFE, object.check_connection()).await
+        {
+            object.note_alive(doubt);
+            return unproven.object.take();
+        }
+        None
     }
 
     /// Gets the right to open a connection, unless one becomes idle here meanwhile.
@@ -246,9 +300,13 @@ impl Lane {
             return self.end(object, reason);
         }
         object.note_idle(now);
+        self.put_back(object);
+        self.returned.notify_one();
+    }
+
+    fn put_back(&self, object: Object<Manager>) {
         self.pool.manager().put();
         drop(object);
-        self.returned.notify_one();
     }
 
     /// Closes a connection that was lent.
@@ -321,6 +379,20 @@ impl Lane {
 
     pub(crate) fn waits(&self) -> &Histogram {
         &self.waits
+    }
+}
+
+/// A connection that owes a sign of life; dropped, it is closed.
+struct Unproven<'a> {
+    lane: &'a Lane,
+    object: Option<Object<Manager>>,
+}
+
+impl Drop for Unproven<'_> {
+    fn drop(&mut self) {
+        if let Some(object) = self.object.take() {
+            self.lane.end(object, Reason::Unverified);
+        }
     }
 }
 

@@ -80,7 +80,7 @@ impl Lease {
     /// # Errors
     /// None while the lease lives; the type has no other way to say so without a panic.
     pub(crate) fn connection(&self) -> Result<&Connection, Failure> {
-        self.object.as_deref().ok_or_else(|| Failure::unavailable("the lease has ended"))
+        self.object.as_deref().map(Box::as_ref).ok_or_else(|| Failure::unavailable("the lease has ended"))
     }
 
     pub(crate) fn lane(&self) -> &Arc<Lane> {

@@ -6,7 +6,6 @@ use std::{
         Arc,
         atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed},
     },
-    time::Duration,
 };
 
 use backstop_core::{clock, error::Failure};
@@ -20,9 +19,6 @@ use crate::{
     shared::Core,
     stats::Reason,
 };
-
-/// How long an idle connection may take to give a sign of life.
-const SIGN_OF_LIFE: Duration = Duration::from_secs(1);
 
 pub(crate) struct Manager {
     pub(crate) core: Arc<Core>,
@@ -88,33 +84,26 @@ impl Manager {
         }
     }
 
-    async fn judge(&self, connection: &Connection) -> Result<(), Reason> {
-        let (core, now) = (&self.core, clock::now());
+    fn judge(&self, connection: &Connection) -> Result<(), Reason> {
         if connection.is_closed() {
             return Err(Reason::Broken);
         }
-        if connection.is_rerouted(core) {
+        if connection.is_rerouted(&self.core) {
             return Err(Reason::Rerouted);
         }
-        if connection.is_too_old(now) {
+        if connection.is_too_old(clock::now()) {
             return Err(Reason::Lifetime);
-        }
-        if connection.is_in_doubt(core, now) {
-            let doubt = core.doubt();
-            match Box::pin(timeout(SIGN_OF_LIFE, connection.check_connection())).await {
-                Ok(Ok(())) => connection.note_alive(doubt),
-                _ => return Err(Reason::Unverified),
-            }
         }
         Ok(())
     }
 }
 
 impl managed::Manager for Manager {
-    type Type = Connection;
+    // boxed, because it is moved through the futures of those who wait for it
+    type Type = Box<Connection>;
     type Error = Failure;
 
-    async fn create(&self) -> Result<Connection, Failure> {
+    async fn create(&self) -> Result<Box<Connection>, Failure> {
         let permit = Box::pin(self.permit()).await?;
         let epochs = Epochs::now(&self.core);
         // what only a new connection needs is boxed, so that a call on an idle one carries no room for it
@@ -122,7 +111,7 @@ impl managed::Manager for Manager {
             Ok(opened) => {
                 self.created.fetch_add(1, Relaxed);
                 self.core.counts.created.fetch_add(1, Relaxed);
-                Ok(Connection::new(opened, permit, &self.core, epochs))
+                Ok(Box::new(Connection::new(opened, permit, &self.core, epochs)))
             }
             Err(failure) => {
                 self.core.counts.connect_failures.fetch_add(1, Relaxed);
@@ -131,9 +120,10 @@ impl managed::Manager for Manager {
         }
     }
 
-    async fn recycle(&self, connection: &mut Connection, _: &Metrics) -> RecycleResult<Failure> {
+    /// Never waits, so that what is idle can be had at once; who gets a connection in doubt asks it for a sign of life.
+    async fn recycle(&self, connection: &mut Box<Connection>, _: &Metrics) -> RecycleResult<Failure> {
         self.took(1);
-        self.judge(connection).await.map_err(|reason| {
+        self.judge(connection).map_err(|reason| {
             self.refused.fetch_add(1, Relaxed);
             self.core.counts.closed(reason, 1);
             RecycleError::message("closed")

@@ -2,7 +2,7 @@
 //!
 //! | shape | statement | slots |
 //! |---|---|---|
-//! | [`SelectOne`](backstop_sql::crud::SelectOne) by one key | the same look-up for each key of an array | 1 |
+//! | [`SelectOne`](backstop_sql::crud::SelectOne) by one key | the same look-up for each key of an array; `= ANY` where the key is unique | 1 |
 //! | [`InsertOne`](backstop_sql::crud::InsertOne) that asks for no id | one array a column | 1 |
 //!
 //! The arrays stand in a sub-select, where the planner does not see their length: with the length it would plan short
@@ -14,20 +14,21 @@
 
 mod insert;
 mod lookup;
+mod unique;
 
 use std::{
     cell::{Cell, OnceCell, RefCell},
+    pin::pin,
     rc::Rc,
     time::Duration,
 };
 
 use backstop_core::{
-    batch::Merger,
+    batch::{Merger, Place},
     call::{CallContext, Deadline, OpId},
     error::{Executed, Failure, FailureKind},
 };
 use backstop_sql::{Request, Sql, StatementError, memo::Memo};
-use futures_util::future::{FutureExt, LocalBoxFuture};
 use tokio::{sync::Notify, time::sleep};
 use tokio_postgres::types::{Kind, Type};
 
@@ -85,8 +86,6 @@ enum Verdict<T> {
     Done(Result<T, Failure>),
     /// It is to be run by itself.
     Alone(Request),
-    /// It runs by itself, and takes longer than others should wait for it.
-    GoesOn(LocalBoxFuture<'static, Result<T, Failure>>),
 }
 
 /// The messages of one shape.
@@ -94,19 +93,18 @@ pub(crate) struct Group<S: Shape> {
     shape: Rc<S>,
     merger: Merger<Item, Verdict<S::Reply>>,
     /// Told of each message that has to wait.
-    crowd: Rc<Notify>,
+    crowd: Notify,
 }
 
 impl<S: Shape> Group<S> {
     fn new(shape: S) -> Rc<Self> {
         let shape = Rc::new(shape);
-        let crowd = Rc::<Notify>::default();
-        let own = (Rc::clone(&shape), Rc::clone(&crowd));
+        let own = Rc::clone(&shape);
         let merger = Merger::new(S::SLOTS, CAP, move |items| {
-            let (shape, crowd) = own.clone();
-            run(shape, crowd, items)
+            let shape = Rc::clone(&own);
+            run(shape, items)
         });
-        Rc::new(Self { shape, merger, crowd })
+        Rc::new(Self { shape, merger, crowd: Notify::new() })
     }
 
     /// Runs a message, alone or with others.
@@ -118,24 +116,50 @@ impl<S: Shape> Group<S> {
     /// Dropped before its statement has left, it takes the message with it; later it leaves the statement to the
     /// others, and the server is asked to stop when all have left.
     pub(crate) async fn ask(&self, call: &CallContext, request: Request) -> Result<S::Reply, Failure> {
-        if self.shape.is_always_alone() {
-            return self.shape.alone(call, &request).await;
+        let is_always_alone = self.shape.is_always_alone();
+        let place = if is_always_alone { None } else { self.merger.enter() };
+        if is_always_alone || place.is_some() {
+            return self.by_itself(place, call, &request).await;
         }
+        // boxed, so that those who find a free slot carry no room for it
+        Box::pin(self.with_others(call, request)).await
+    }
+
+    async fn with_others(&self, call: &CallContext, request: Request) -> Result<S::Reply, Failure> {
+        self.crowd.notify_waiters();
         let passenger = Passenger { call, ride: Rc::default(), has_left: Cell::new(false) };
         let item = Item { request, deadline: call.deadline(), ride: Rc::clone(&passenger.ride) };
-        if self.merger.is_busy() {
-            self.crowd.notify_waiters();
-        }
         match self.merger.ask(item).await {
             Some(Verdict::Done(result)) => result,
             Some(Verdict::Alone(request)) => {
                 passenger.has_left.set(true);
-                self.shape.alone(call, &request).await
+                self.by_itself(self.merger.enter(), call, &request).await
             }
-            Some(Verdict::GoesOn(statement)) => statement.await,
             None => Err(Failure::new(FailureKind::Protocol, "the statement of many returned too little")
                 .executed_is(Executed::Unknown)),
         }
+    }
+}
+
+impl<S: Shape> Group<S> {
+    /// Runs one message as it is; while it holds a slot the others of its shape wait for it a while.
+    async fn by_itself(
+        &self,
+        place: Option<Place<Item, Verdict<S::Reply>>>,
+        call: &CallContext,
+        request: &Request,
+    ) -> Result<S::Reply, Failure> {
+        let mut statement = pin!(self.shape.alone(call, request));
+        let crowded = async {
+            self.crowd.notified().await;
+            sleep(SLOT_HELD).await;
+        };
+        tokio::select! {
+            biased;
+            result = &mut statement => return result,
+            () = crowded, if place.is_some() => drop(place),
+        }
+        statement.await
     }
 }
 
@@ -157,24 +181,17 @@ impl Drop for Passenger<'_> {
     }
 }
 
-async fn run<S: Shape>(shape: Rc<S>, crowd: Rc<Notify>, mut items: Vec<Item>) -> Vec<Verdict<S::Reply>> {
+async fn run<S: Shape>(shape: Rc<S>, items: Vec<Item>) -> Vec<Verdict<S::Reply>> {
     let Some(latest) = items.iter().map(|item| item.deadline).max() else { return Vec::new() };
     let call = Rc::new(CallContext::new(OpId::next(), latest));
     for item in &items {
         // each item is in one statement only
         let _ = item.ride.set(Rc::clone(&call));
     }
-    if items.len() == 1
-        && let Some(item) = items.pop()
-    {
-        let mut statement = async move { shape.alone(&call, &item.request).await }.boxed_local();
-        return vec![tokio::select! {
-            biased;
-            result = &mut statement => Verdict::Done(result),
-            () = async { crowd.notified().await; sleep(SLOT_HELD).await } => Verdict::GoesOn(statement),
-        }];
-    }
     let alone = |items: Vec<Item>| items.into_iter().map(|item| Verdict::Alone(item.request)).collect();
+    if items.len() == 1 {
+        return alone(items);
+    }
     match shape.together(&call, &items).await {
         Ok(Some(replies)) => replies.into_iter().map(|reply| Verdict::Done(Ok(reply))).collect(),
         Ok(None) => alone(items),

@@ -141,6 +141,13 @@ impl Pipe {
         if let Some(prepared) = connection.cache.lock().get(known.sql(), core.schema()) {
             return Ok(prepared);
         }
+        // boxed, so that those whose statement is prepared carry no room for it
+        Box::pin(self.prepare(call, known)).await
+    }
+
+    async fn prepare(&self, call: &CallContext, known: &Known) -> Result<Prepared, Failure> {
+        let (lease, core) = (&self.lease, &self.lease.lane().core);
+        let connection = lease.connection()?;
         call.enter(Phase::Execute);
         core.counts.prepared.fetch_add(1, Relaxed);
         let half_done = HalfDone(self);

@@ -87,10 +87,11 @@ impl Lease {
         }
         let client = self.connection()?;
         let past = if mode == Mode::Write { Past::Finish } else { Past::Stop };
-        let work = async {
+        // pinned here, so that it is not moved once more
+        let work = pin!(async {
             let stream = self.start(client, &prepared.statement, &params, mode).await?;
             collect(stream, &prepared.columns, limits, past).await
-        };
+        });
         let began = clock::now();
         let noted = known.stats.begin_at(mode.operation(), began);
         // a read and what is inside a transaction have no effect that could outlive the connection
@@ -122,7 +123,19 @@ impl Lease {
             statement,
             params.iter().map(|param| param as &(dyn tokio_postgres::types::ToSql + Sync)),
         );
-        let Some(turn) = self.turn(mode) else { return run.await };
+        match self.turn(mode) {
+            None => run.await,
+            Some(turn) => Box::pin(self.turned(client, turn, mode, run)).await,
+        }
+    }
+
+    async fn turned(
+        &self,
+        client: &Client,
+        turn: &'static str,
+        mode: Mode,
+        run: impl Future<Output = Result<RowStream, Error>>,
+    ) -> Result<RowStream, Error> {
         // Nothing of ours stops the turn, or the statement behind it would run in the other mode.
         self.state().turning.store(true, Relaxed);
         let turned = async {
@@ -156,7 +169,13 @@ impl Lease {
         if let Some(prepared) = connection.cache.lock().get(known.sql(), epoch) {
             return Ok(prepared);
         }
-        core.counts.prepared.fetch_add(1, Relaxed);
+        // boxed, so that those whose statement is prepared carry no room for it
+        Box::pin(self.prepare(call, known)).await
+    }
+
+    async fn prepare(&self, call: &CallContext, known: &Known) -> Result<Prepared, Failure> {
+        let connection = self.connection()?;
+        self.lane().core.counts.prepared.fetch_add(1, Relaxed);
         let statement = self.run(call, During::Prepare, false, connection.prepare(known.sql())).await?;
         let prepared = Prepared::new(statement);
         connection.cache.lock().put(known.sql(), prepared.clone());

@@ -2,6 +2,8 @@
 
 use std::{collections::HashMap, mem};
 
+use foldhash::fast::RandomState;
+
 use crate::Sql;
 
 /// A bounded memory of texts, one per lane: the least recently used half goes first.
@@ -10,8 +12,8 @@ use crate::Sql;
 /// old one. So a look-up costs one hash, and nothing is scanned.
 #[derive(Debug)]
 pub struct Memo<V> {
-    young: HashMap<Sql, V>,
-    old: HashMap<Sql, V>,
+    young: HashMap<Sql, V, RandomState>,
+    old: HashMap<Sql, V, RandomState>,
     half: usize,
 }
 
@@ -19,7 +21,7 @@ impl<V: Clone> Memo<V> {
     /// Keeps at most `capacity` texts (at least 2).
     #[must_use]
     pub fn new(capacity: usize) -> Self {
-        Self { young: HashMap::new(), old: HashMap::new(), half: (capacity / 2).max(1) }
+        Self { young: HashMap::default(), old: HashMap::default(), half: (capacity / 2).max(1) }
     }
 
     /// Returns what is remembered of `sql`, or remembers what `make` returns.

@@ -87,10 +87,18 @@ impl<T: 'static, R: 'static> Merger<T, R> {
         results.borrow_mut().get_mut(at)?.take()
     }
 
-    /// Says whether an item that comes now has to wait for a slot.
+    /// Takes a free slot for an item that its caller works on by itself; `None` where it should be handed over, because
+    /// others wait or were answered together just now.
+    ///
+    /// Items gather until the place is dropped.
     #[must_use]
-    pub fn is_busy(&self) -> bool {
-        self.inner.state.borrow().busy >= self.inner.slots
+    pub fn enter(&self) -> Option<Place<T, R>> {
+        let mut state = self.inner.state.borrow_mut();
+        if state.busy >= self.inner.slots || state.last > 1 || !state.waiting.is_empty() {
+            return None;
+        }
+        state.busy += 1;
+        Some(Place { _slot: Slot { inner: Rc::clone(&self.inner), calls: 1 } })
     }
 
     /// Counts the items that wait for a slot.
@@ -154,6 +162,17 @@ impl<T, R> State<T, R> {
                 return Some(call);
             }
         }
+    }
+}
+
+/// A slot in use by one caller; see [`Merger::enter`].
+pub struct Place<T: 'static, R: 'static> {
+    _slot: Slot<T, R>,
+}
+
+impl<T, R> fmt::Debug for Place<T, R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Place").finish_non_exhaustive()
     }
 }
 

@@ -13,6 +13,7 @@ mod limits;
 mod listening;
 mod memory;
 mod merges;
+mod merges_unique;
 mod network;
 mod options;
 mod outages;

@@ -13,7 +13,13 @@ use crate::support::{Db, LONG, ask, lane, until};
 
 /// Asks for many keys at once, until the lane has learned that the look-up is quick; on a busy machine that takes a
 /// while. What is never asked for together is asked for in ten rounds.
-async fn look_up(db: &Db<'_>, table: &str, column: &str, keys: &[Value], merges: bool) -> Vec<Rows> {
+pub(crate) async fn look_up(
+    db: &Db<'_>,
+    table: &str,
+    column: &str,
+    keys: &[Value],
+    merges: bool,
+) -> Vec<Rows> {
     let before = db.shared.snapshot().merged_total;
     let (mut last, mut rounds) = (Vec::new(), 0);
     until("look-ups of many", async || {

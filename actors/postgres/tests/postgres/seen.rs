@@ -15,7 +15,7 @@ const INSERT: &str = "INSERT INTO t(v) VALUES (?)";
 const SELECT: &str = "SELECT v FROM t WHERE id >= :id";
 const THRESHOLD: Duration = Duration::from_millis(100);
 
-fn seen(db: &Db<'_>) -> Arc<Seen> {
+pub(crate) fn seen(db: &Db<'_>) -> Arc<Seen> {
     db.options.insight(&db.shared).unwrap().downcast().unwrap()
 }
 
