@@ -4,6 +4,8 @@
 //! - **Reads** run in sessions that the server keeps read-only, so a function that writes cannot hide in a select.
 //! - **Connections** belong to the lane that opened them, and share one cap over all lanes. One whose call was
 //!   given up is never used again: its session is killed on the server, and counts until that is done.
+//! - **Sessions** are reset where a statement's text can leave something in them. What stored functions and triggers
+//!   leave is in no text: [`reset_always`](MySqlOptions::reset_always) is for databases that have such ones.
 //! - Every call ends by its deadline and says whether it was executed; a commit whose answer is lost is `unknown`.
 //!
 //! ```

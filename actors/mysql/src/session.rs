@@ -1,15 +1,19 @@
 //! One session with the server: opened, set up, checked, closed.
 
+mod ceiling;
+
 use std::{sync::Arc, time::Duration};
 
 use backstop_core::{
     clock::{self, Instant},
     error::{Executed, Failure, FailureKind, Phase},
+    outcome::Outcome,
 };
 use futures_util::FutureExt as _;
 use mysql_async::{Conn, prelude::Queryable as _};
 use tokio::{sync::OwnedSemaphorePermit, time::timeout};
 
+pub(crate) use self::ceiling::{Ceilings, seconds};
 use crate::{
     error::{self, During},
     pool::Pool,
@@ -22,16 +26,20 @@ pub(crate) const BRIEF: Duration = Duration::from_millis(250);
 /// How long the answer to a ping may take.
 const PING: Duration = Duration::from_secs(1);
 
-/// Instants are at `+00:00`, bad values are errors, and quotes mean what the tokenizer takes them for. The server's
-/// own modes stay otherwise.
-const SETUP: &str = "SET SESSION time_zone = '+00:00', autocommit = 1, sql_mode = CONCAT(REPLACE(REPLACE(\
-                     @@sql_mode, 'ANSI_QUOTES', ''), 'NO_BACKSLASH_ESCAPES', ''), ',STRICT_TRANS_TABLES')";
-
 /// Whether the server refuses to write in a session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Mode {
     ReadOnly,
     ReadWrite,
+}
+
+impl Mode {
+    fn sql(self) -> &'static str {
+        match self {
+            Self::ReadOnly => "SET SESSION TRANSACTION READ ONLY",
+            Self::ReadWrite => "SET SESSION TRANSACTION READ WRITE",
+        }
+    }
 }
 
 /// A session, with its share of the cap.
@@ -118,23 +126,23 @@ impl Session {
     /// Sets whether the server refuses to write in the session.
     pub(crate) async fn set_mode(&mut self, mode: Mode) -> Result<(), mysql_async::Error> {
         if self.mode != mode {
-            let statement = match mode {
-                Mode::ReadOnly => "SET SESSION TRANSACTION READ ONLY",
-                Mode::ReadWrite => "SET SESSION TRANSACTION READ WRITE",
-            };
-            self.conn.query_drop(statement).await?;
+            self.conn.query_drop(mode.sql()).await?;
             self.mode = mode;
         }
         Ok(())
     }
 
-    /// Forgets all that statements left in the session: variables, locks, temporary tables, prepared statements.
-    pub(crate) async fn reset(&mut self) -> Result<bool, mysql_async::Error> {
+    /// Forgets all that statements left in the session: variables, locks, temporary tables, prepared statements. It
+    /// keeps its mode, or a reader would pay for that at its next call.
+    pub(crate) async fn reset(&mut self, core: &Core) -> Result<bool, mysql_async::Error> {
         if !self.conn.reset().await? {
             return Ok(false);
         }
-        self.mode = Mode::ReadWrite;
-        self.conn.query_drop(SETUP).await?;
+        let setup = core.ceilings.setup();
+        match self.mode {
+            Mode::ReadWrite => self.conn.query_drop(setup).await?,
+            Mode::ReadOnly => self.conn.query_drop(format!("{setup}; {}", self.mode.sql())).await?,
+        }
         Ok(true)
     }
 
@@ -169,10 +177,14 @@ async fn open(core: &Core) -> Result<(Conn, Duration, usize), Failure> {
     let during = |error| match error {
         // of TLS too: a certificate that is not trusted
         mysql_async::Error::Io(error) => Failure::unavailable(error.to_string()),
-        error => error::failure(&error, During::Connect).in_phase(Phase::Connect),
+        error => {
+            let failure = error::failure(&error, During::Connect).in_phase(Phase::Connect);
+            // what is refused here is in the settings, such as a database that is not there: no call can be served
+            if failure.kind() == FailureKind::Refused { failure.counts_as(Outcome::Failure) } else { failure }
+        }
     };
     let mut conn = Conn::new(core.opts.clone()).await.map_err(during)?;
-    conn.query_drop(SETUP).await.map_err(during)?;
+    conn.query_drop(core.ceilings.setup()).await.map_err(during)?;
     let settings =
         "SELECT @@sql_mode, CAST(@@wait_timeout AS UNSIGNED), CAST(@@max_allowed_packet AS UNSIGNED)";
     let settings: Option<(String, u64, u64)> = conn.query_first(settings).await.map_err(during)?;

@@ -15,7 +15,7 @@ use mysql_async::Opts;
 use parking_lot::Mutex;
 use tokio::sync::Semaphore;
 
-use crate::{options::MySqlOptions, pool::Pool};
+use crate::{options::MySqlOptions, pool::Pool, session::Ceilings};
 
 /// How many sessions are killed at the same time; each takes a connection of its own beyond the cap.
 const KILLERS: usize = 2;
@@ -28,6 +28,7 @@ pub struct MySqlShared {
 pub(crate) struct Core {
     pub(crate) options: MySqlOptions,
     pub(crate) opts: Opts,
+    pub(crate) ceilings: Ceilings,
     pub(crate) seen: Arc<Seen>,
     /// One permit per connection there may be; fair, so that no lane starves.
     pub(crate) permits: Arc<Semaphore>,
@@ -65,6 +66,7 @@ impl MySqlShared {
         let seen = Arc::new(Seen::new(options.slow_query_threshold, options.leak_after));
         Self {
             core: Arc::new(Core {
+                ceilings: Ceilings::new(&options),
                 options,
                 opts,
                 seen,

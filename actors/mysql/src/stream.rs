@@ -23,7 +23,7 @@ use crate::{
     error::During,
     pool::{Lease, State},
     run::{self, Purpose},
-    session::Mode,
+    session::{BRIEF, Mode},
     value,
 };
 
@@ -69,17 +69,40 @@ impl Serve<QueryStream> for MySql {
             idle: self.options().stream_idle,
             first_by: call.deadline().instant(),
         };
+        let lifted = lift(&mut lease).await?;
         run::begin(&mut lease, Purpose::READ, call);
         let (sink, stream) = RowStream::channel(AHEAD);
         let pool = Arc::clone(lease.pool());
-        let task = tokio::spawn(feed(lease, plan, sink));
+        let task = tokio::spawn(feed(lease, plan, lifted, sink));
         pool.add_stream(task.abort_handle());
         Ok(stream)
     }
 }
 
+/// Takes the server's ceiling of statements away from the session, where it has one: a stream has limits of its own.
+async fn lift(lease: &mut Lease) -> Result<bool, Failure> {
+    let core = Arc::clone(lease.pool().core());
+    let Some((lift, _)) = core.ceilings.lift() else { return Ok(false) };
+    // given up before the stream begins, the session must not serve anybody else
+    lease.command(lift, During::Connect, State::Broken).await?;
+    Ok(true)
+}
+
+/// Brings the ceiling back; a session that cannot have it, or not soon, is closed.
+async fn restore(lease: &mut Lease) {
+    let core = Arc::clone(lease.pool().core());
+    let Some((_, restore)) = core.ceilings.lift().filter(|_| lease.state() == State::Clean) else { return };
+    match timeout(BRIEF, lease.command(restore, During::Statement, State::Clean)).await {
+        Ok(Ok(())) => {}
+        Ok(Err(failure)) => {
+            tracing::debug!(%failure, "a session did not get its ceiling back, so it is closed")
+        }
+        Err(_) => tracing::debug!("a session did not get its ceiling back in time, so it is closed"),
+    }
+}
+
 /// Reads to the end, to an error, or until nobody reads; a lease that is dropped on the way ends the statement.
-async fn feed(mut lease: Lease, plan: Plan, sink: RowSink) {
+async fn feed(mut lease: Lease, plan: Plan, lifted: bool, sink: RowSink) {
     let ended = match read(&mut lease, plan, &sink).await {
         Ok(Ended::Well) => {
             lease.set(State::Clean);
@@ -88,6 +111,9 @@ async fn feed(mut lease: Lease, plan: Plan, sink: RowSink) {
         Ok(Ended::Cut) => Ok(()),
         Err(failure) => Err(as_not_a_read(failure)),
     };
+    if lifted {
+        restore(&mut lease).await;
+    }
     // the connection serves on while the reader reads
     drop(lease);
     sink.finish(ended).await;

@@ -2,7 +2,7 @@
 
 mod closure;
 
-use std::{rc::Rc, time::Duration};
+use std::rc::Rc;
 
 use backstop_core::{
     backend::Serve,
@@ -17,35 +17,35 @@ use crate::{
     known::Known,
     pool::{Lease, State},
     run::{self, Limits, Purpose},
-    session::Mode,
+    session::{Mode, seconds},
 };
 
-/// Begins a transaction.
+/// Begins a transaction, with one command whatever its options.
 pub(crate) async fn begin(lease: &mut Lease, options: TxOptions) -> Result<(), Failure> {
+    if options.lock_timeout.is_some() {
+        // a reset brings the session's own value back
+        lease.soil();
+    }
+    lease.command(&begin_sql(options), During::Statement, State::Open).await
+}
+
+fn begin_sql(options: TxOptions) -> String {
+    let mut sql = String::new();
     if let Some(isolation) = options.isolation {
         let level = match isolation {
             Isolation::ReadCommitted => "READ COMMITTED",
             Isolation::RepeatableRead => "REPEATABLE READ",
             Isolation::Serializable => "SERIALIZABLE",
         };
-        // it holds for the next transaction alone; a call that is given up before that begins closes the connection
-        let set = format!("SET TRANSACTION ISOLATION LEVEL {level}");
-        lease.command(&set, During::Connect, State::Broken).await?;
+        // it holds for the next transaction alone, which is this one: if that does not begin, the connection is closed
+        sql = format!("SET TRANSACTION ISOLATION LEVEL {level}; ");
     }
     if let Some(timeout) = options.lock_timeout {
-        // the server knows whole seconds alone; a reset brings its own value back
-        lease.soil();
-        let seconds = seconds_of(timeout);
-        let set = format!("SET SESSION innodb_lock_wait_timeout = {seconds}");
-        lease.command(&set, During::Connect, State::Broken).await?;
+        // the server knows whole seconds alone
+        sql.push_str(&format!("SET SESSION innodb_lock_wait_timeout = {}; ", seconds(timeout)));
     }
-    let start =
-        if options.read_only { "START TRANSACTION READ ONLY" } else { "START TRANSACTION READ WRITE" };
-    lease.command(start, During::Statement, State::Open).await
-}
-
-fn seconds_of(timeout: Duration) -> u64 {
-    timeout.as_millis().div_ceil(1_000).max(1).try_into().unwrap_or(u64::MAX).min(1_073_741_824)
+    let mode = if options.read_only { "READ ONLY" } else { "READ WRITE" };
+    sql + "START TRANSACTION " + mode
 }
 
 /// Commits; from here on a lost answer leaves doubt.
@@ -96,12 +96,18 @@ impl Serve<Transaction> for MySql {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     #[test]
-    fn a_lock_timeout_is_rounded_up_to_whole_seconds() {
-        for (millis, seconds) in [(0, 1), (1, 1), (1_000, 1), (1_001, 2), (u64::MAX, 1_073_741_824)] {
-            assert_eq!(seconds_of(Duration::from_millis(millis)), seconds);
-        }
+    fn a_transaction_begins_with_one_command() {
+        assert_eq!(begin_sql(TxOptions::new()), "START TRANSACTION READ WRITE");
+        let options = TxOptions::new().isolation(Isolation::Serializable).read_only();
+        assert_eq!(
+            begin_sql(options.lock_timeout(Duration::from_millis(1_001))),
+            "SET TRANSACTION ISOLATION LEVEL SERIALIZABLE; SET SESSION innodb_lock_wait_timeout = 2; \
+             START TRANSACTION READ ONLY"
+        );
     }
 }

@@ -13,7 +13,8 @@
 //! A backend that serves [`Query`](crate::Query), [`Execute`](crate::Execute) and
 //! [`BatchInsert`](crate::BatchInsert) gets all of them by [`serve_crud!`](crate::serve_crud). The text of a
 //! shape (table, columns, structure of the condition) is built once per lane; after that, a message binds its
-//! values and no more. Names are quoted, so they are never read as SQL.
+//! values and no more. Names are quoted, so they are never read as SQL. A table can be named with its schema,
+//! `"shop.orders"`; [`TableName`](crate::TableName) says more.
 
 mod delete;
 mod draft;
@@ -26,7 +27,6 @@ mod name;
 mod record;
 mod select;
 mod serve;
-mod table;
 mod update;
 pub mod wire;
 

@@ -24,6 +24,7 @@ pub mod row;
 mod screen;
 pub mod seen;
 pub mod statement;
+mod table;
 pub mod tokenizer;
 pub mod transaction;
 pub mod value;
@@ -39,6 +40,7 @@ pub use self::{
     parameters::Params,
     row::{Column, Columns, DecodeError, Row, Rows},
     statement::{Statement, Verb},
+    table::TableName,
     transaction::{AsyncTx, AsyncTxEngine, Isolation, Tx, TxEngine, TxError, TxOptions},
     value::{Numbers, RawValue, Value},
 };

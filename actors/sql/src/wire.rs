@@ -8,7 +8,7 @@ use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::Value as Json;
 
 use crate::{
-    BatchInsert, Execute, Explain, Numbers, Params, Query, Request, Transaction, TxOptions,
+    BatchInsert, Execute, Explain, Numbers, Params, Query, Request, TableName, Transaction, TxOptions,
     crud::{self, Crud, CrudEngine},
 };
 
@@ -132,7 +132,7 @@ struct Many {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Insert {
-    table: String,
+    table: TableName,
     columns: Vec<String>,
     rows: Vec<Json>,
     #[serde(default)]

@@ -14,9 +14,10 @@
 //! ```
 
 mod crud;
+mod schema;
 mod wire;
 
-use std::{future::Future, ops::Deref, time::Duration};
+use std::{any::Any, future::Future, ops::Deref, time::Duration};
 
 use backstop_core::{
     backend::{Connect, Serve},
@@ -29,7 +30,7 @@ use backstop_sql::{
 use backstop_supervisor::BackendRef;
 use serde::Deserialize;
 
-pub use self::{crud::*, wire::*};
+pub use self::{crud::*, schema::*, wire::*};
 use crate::{
     contract::{Call, call},
     lane::OneLane,
@@ -66,6 +67,10 @@ pub trait SqlSubject: Deref<Target = OneLane<<Self as SqlSubject>::Connect>> + S
 
     /// Makes an empty database.
     fn fresh() -> impl Future<Output = Self>;
+
+    /// Makes a schema beside the one where a table without a schema is found; an engine without others names that
+    /// one. It lasts as long as what comes with its name.
+    fn schema(&self) -> impl Future<Output = (String, Box<dyn Any>)>;
 }
 
 /// The backend of a subject.
@@ -157,6 +162,9 @@ macro_rules! sql_suite {
             names_of_any_kind_work_where_the_table_has_them
             conflicts_are_the_callers_and_a_list_is_all_or_nothing
             a_shape_is_lowered_once_on_a_lane
+            every_message_finds_a_table_in_its_schema
+            tables_of_one_name_in_two_schemas_are_two
+            a_name_with_a_dot_is_given_in_parts
             each_operation_round_trips
             an_atomic_batch_is_one_transaction
             what_cannot_be_read_is_named

@@ -106,8 +106,8 @@ pub(super) const TABLE: &[Entry] = &[
     row(1461, Kind::Overloaded, Close), // max_prepared_stmt_count
     // its time was over
     row(1317, Kind::Timeout, Keep).commit_unknown().dooms().transient(false),
-    row(3024, Kind::Timeout, Keep).dooms().transient(false),
-    row(1969, Kind::Timeout, Keep).dooms().transient(false), // MariaDB's max_statement_time
+    row(3024, Kind::Timeout, Keep).dooms().transient(false), // MySQL's max_execution_time, which ends reads alone
+    row(1969, Kind::Timeout, Keep).commit_unknown().dooms().transient(false), // MariaDB's max_statement_time
     // this server must not be written to
     row(1290, Kind::Unavailable, Evict),
     row(1836, Kind::Unavailable, Evict),
@@ -129,7 +129,7 @@ pub(super) const TABLE: &[Entry] = &[
     row(4025, Kind::Conflict, Keep), // CHECK of MariaDB
     // the statement is wrong, and stays so
     row(1044, Kind::Refused, Keep),
-    row(1049, Kind::Refused, Close).counts_as(Outcome::Failure), // the database of the settings is not there
+    row(1049, Kind::Refused, Keep), // no such database, in a statement that names one
     row(1054, Kind::Refused, Keep),
     row(1064, Kind::Refused, Keep),
     row(1142, Kind::Refused, Keep),

@@ -35,6 +35,8 @@ const EXPECTED: &[(u16, During, Kind, Executed, Outcome, bool, After)] = &[
     (1615, During::Autocommit, Kind::Aborted, No, Outcome::Success, true, After::Close),
     (3024, During::Statement, Kind::Timeout, No, Outcome::Failure, false, After::Keep),
     (1969, During::Statement, Kind::Timeout, No, Outcome::Failure, false, After::Keep),
+    (1969, During::Autocommit, Kind::Timeout, No, Outcome::Failure, false, After::Keep),
+    (1969, During::Commit, Kind::Timeout, Unknown, Outcome::Failure, false, After::Keep),
     (1317, During::Autocommit, Kind::Timeout, No, Outcome::Failure, false, After::Keep),
     (1317, During::Commit, Kind::Timeout, Unknown, Outcome::Failure, false, After::Keep),
     (1062, During::Autocommit, Kind::Conflict, No, Outcome::Success, false, After::Keep),

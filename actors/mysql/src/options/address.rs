@@ -1,6 +1,6 @@
 //! Where the server is, and what the driver is told.
 
-use std::net::IpAddr;
+use std::{net::IpAddr, path::Path};
 
 use backstop_core::error::ConfigError;
 use mysql_async::{Opts, OptsBuilder, SslOpts};
@@ -9,10 +9,11 @@ use super::{MySqlOptions, Tls};
 
 /// Builds the driver's options from an address or from fields.
 pub(super) fn of(options: &MySqlOptions) -> Result<Opts, ConfigError> {
-    let builder = match (&options.url, &options.host) {
-        (Some(url), None) => from_url(options, url.expose())?,
-        (None, Some(host)) => from_fields(options, host)?,
-        _ => return Err(ConfigError::new("url", "give either `url` or `host`")),
+    let builder = match (&options.url, &options.host, &options.socket) {
+        (Some(url), None, None) => from_url(options, url.expose())?,
+        (None, Some(host), None) => from_fields(options, host)?,
+        (None, None, Some(path)) => from_socket(options, path)?,
+        _ => return Err(ConfigError::new("url", "give one of `url`, `host` and `socket`")),
     };
     let mut builder = builder
         // the driver would change to the server's Unix socket behind our back
@@ -31,7 +32,7 @@ pub(super) fn of(options: &MySqlOptions) -> Result<Opts, ConfigError> {
     }
     let opts = Opts::from(builder);
     let has_password = opts.pass().is_some_and(|password| !password.is_empty());
-    let is_near = is_loopback(opts.ip_or_hostname());
+    let is_near = options.socket.is_some() || is_loopback(opts.ip_or_hostname());
     if options.tls == Tls::Off && has_password && !is_near && !options.allow_plain_text {
         let text = "a password would travel in plain text to another machine; set `tls` to \"verified\", or \
                     `allow_plain_text` where the network is trusted";
@@ -65,12 +66,27 @@ fn from_fields(options: &MySqlOptions, host: &str) -> Result<OptsBuilder, Config
     if host.is_empty() {
         return Err(ConfigError::new("host", "must be a name or an address"));
     }
-    Ok(OptsBuilder::default()
-        .ip_or_hostname(host)
-        .tcp_port(options.port.unwrap_or(3306))
+    Ok(login(options).ip_or_hostname(host).tcp_port(options.port.unwrap_or(3306)))
+}
+
+fn from_socket(options: &MySqlOptions, path: &Path) -> Result<OptsBuilder, ConfigError> {
+    if options.port.is_some() {
+        return Err(ConfigError::new("port", "has no effect on a socket"));
+    }
+    if options.tls != Tls::Off {
+        return Err(ConfigError::new("tls", "has no effect on a socket, which does not leave this machine"));
+    }
+    match path.to_str() {
+        Some(path) if !path.is_empty() => Ok(login(options).socket(Some(path))),
+        _ => Err(ConfigError::new("socket", "must be a path in UTF-8")),
+    }
+}
+
+fn login(options: &MySqlOptions) -> OptsBuilder {
+    OptsBuilder::default()
         .user(options.user.clone())
         .pass(options.password.as_ref().map(|password| password.expose().to_owned()))
-        .db_name(options.database.clone()))
+        .db_name(options.database.clone())
 }
 
 fn tls(options: &MySqlOptions) -> Result<SslOpts, ConfigError> {

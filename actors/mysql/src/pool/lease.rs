@@ -43,7 +43,8 @@ pub(crate) struct Lease {
 
 impl Lease {
     pub(super) fn new(session: Session, pool: Arc<Pool>, place: Place) -> Self {
-        Self { session: Some(session), pool, place, state: State::Clean, dirty: false, doomed: false }
+        let dirty = pool.core().options.reset_always;
+        Self { session: Some(session), pool, place, state: State::Clean, dirty, doomed: false }
     }
 
     /// Sets what is left to do if the call is given up now.
@@ -150,7 +151,7 @@ async fn tidy(mut session: Session, pool: Arc<Pool>, state: State, dirty: bool) 
         if state == State::Open {
             session.conn.query_drop("ROLLBACK").await?;
         }
-        if dirty { session.reset().await } else { Ok::<_, mysql_async::Error>(true) }
+        if dirty { session.reset(pool.core()).await } else { Ok::<_, mysql_async::Error>(true) }
     });
     match cleaned.await {
         Ok(Ok(true)) => pool.put_back(session),

@@ -9,7 +9,11 @@ use tokio::sync::{Barrier, Notify};
 use crate::support::{Db, LONG, assert_failed, lane};
 
 async fn two_rows() -> Db<'static> {
-    let db = Db::with_table().await;
+    filled(Db::new().await).await
+}
+
+async fn filled(db: Db<'static>) -> Db<'static> {
+    db.make_table();
     db.run("ALTER TABLE t DROP INDEX v").await;
     db.run("INSERT INTO t VALUES (1, 0), (2, 0)").await;
     db
@@ -90,6 +94,25 @@ fn a_write_that_waits_for_a_lock_is_killed_when_its_caller_goes_away() {
         crate::support::until("the wait", async || db.sessions_with("SET v = 9") == 1).await;
         waits.abort();
         crate::support::until("its end on the server", async || db.sessions_with("SET v = 9") == 0).await;
+        end.notify_one();
+        holder.await.unwrap();
+        let values = db.ask(QueryAs::<i64>::new("SELECT v FROM t ORDER BY id")).await.unwrap();
+        assert_eq!(values, [7, 0]);
+    });
+}
+
+#[test]
+fn a_wait_for_a_lock_ends_at_its_ceiling() {
+    lane(async {
+        let db = filled(Db::with(|options| options.lock_timeout(Duration::from_secs(1))).await).await;
+        let (locked, end) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+        let holder = holding(&db, &locked, &end);
+        locked.notified().await;
+        // a row, and the definition of the table
+        for sql in ["UPDATE t SET v = 9 WHERE id = 1", "ALTER TABLE t ADD COLUMN w INT"] {
+            let failure = assert_failed(db.ask(Execute::new(sql)).await, FailureKind::Aborted, Executed::No);
+            assert_eq!(failure.code(), Some("1205/HY000"), "{sql}: {failure}");
+        }
         end.notify_one();
         holder.await.unwrap();
         let values = db.ask(QueryAs::<i64>::new("SELECT v FROM t ORDER BY id")).await.unwrap();

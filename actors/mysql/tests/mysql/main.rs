@@ -1,6 +1,7 @@
 //! The backend against a real MariaDB, on one lane and without the actors around it.
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
+mod ceilings;
 mod closures;
 mod faults;
 mod gone;
@@ -12,6 +13,7 @@ mod options;
 mod packets;
 mod pool;
 mod refusals;
+mod round_trips;
 mod seen;
 mod sessions;
 mod streams;

@@ -1,13 +1,21 @@
 //! Settings: what is refused, what is never shown, and TLS.
 
+use std::time::Duration;
+
 use backstop_core::{
     backend::Connect as _,
     error::{Executed, FailureKind},
+    outcome::Outcome,
 };
-use backstop_mysql::{MySqlOptions, Tls, sql::QueryAs};
+use backstop_mysql::{
+    MySqlOptions, Tls,
+    sql::{Execute, Query, QueryAs},
+};
 use backstop_testkit::server::{Certificate, MariaDb, MariaDbSetup};
 
-use crate::support::{Db, assert_failed, lane};
+use crate::support::{Db, SHORT, assert_failed, lane, until};
+
+const DAYS: Duration = Duration::from_secs(2 * 24 * 60 * 60);
 
 const LOCAL: &str = "mysql://app:hunter2@127.0.0.1/shop";
 
@@ -27,12 +35,19 @@ fn a_setting_that_cannot_work_is_named() {
         (local().statement_cache(0), "statement_cache"),
         (local().rows_max(0), "rows_max"),
         (local().bytes_max(1), "bytes_max"),
-        (local().connect_timeout(std::time::Duration::ZERO), "connect_timeout"),
+        (local().connect_timeout(Duration::ZERO), "connect_timeout"),
+        (local().statement_timeout(DAYS), "statement_timeout"),
+        (local().idle_in_transaction_timeout(DAYS), "idle_in_transaction_timeout"),
+        (local().lock_timeout(DAYS), "lock_timeout"),
         (local().user("other"), "user"),
         (local().password("hunter2"), "password"),
         (local().tls_ca("/nowhere"), "tls_ca"),
         (local().tls(Tls::Verified).tls_ca("/nowhere"), "tls_ca"),
         (MySqlOptions::host(""), "host"),
+        (MySqlOptions::socket(""), "socket"),
+        (MySqlOptions::socket("/run/a.sock").port(3306), "port"),
+        (MySqlOptions::socket("/run/a.sock").tls(Tls::Verified), "tls"),
+        (data(r#"{"socket": "/run/a.sock", "host": "127.0.0.1"}"#), "url"),
         (MySqlOptions::url("postgres://app:hunter2@127.0.0.1/shop"), "url"),
         (MySqlOptions::url("mysql://app:hunter2@127.0.0.1/shop?prefer_socket=true"), "url"),
         (MySqlOptions::url("mysql://app:hunter2@127.0.0.1:port/shop"), "url"),
@@ -77,6 +92,25 @@ fn a_wrong_password_is_told_without_showing_it() {
 }
 
 #[test]
+fn a_database_that_is_not_there_is_an_outage_in_the_settings_and_a_mistake_in_a_statement() {
+    lane(async {
+        let db = Db::new().await;
+        let one = || QueryAs::<i64>::new("SELECT 1");
+        let (server, _) = db.database.url().rsplit_once('/').unwrap();
+        let wrong = Db::with(|_| MySqlOptions::url(format!("{server}/nowhere"))).await;
+        let failure = assert_failed(wrong.ask(one()).await, FailureKind::Refused, Executed::No);
+        assert_eq!((failure.code(), failure.outcome()), (Some("1049/42000"), Outcome::Failure), "{failure}");
+        let drop = db.ask(Execute::new("DROP DATABASE nowhere")).await;
+        let failure = assert_failed(drop, FailureKind::Refused, Executed::No);
+        assert_eq!(failure.outcome(), Outcome::Success, "{failure}");
+        let create = db.ask(Execute::new("CREATE TABLE nowhere.t (id INT)")).await;
+        let failure = assert_failed(create, FailureKind::Refused, Executed::No);
+        assert_eq!((failure.code(), failure.outcome()), (Some("1049/42000"), Outcome::Success), "{failure}");
+        assert_eq!(db.ask(one()).await.unwrap(), [1]);
+    });
+}
+
+#[test]
 fn tls_is_verified_or_refused() {
     lane(async {
         for (certificate, works) in
@@ -101,5 +135,33 @@ fn tls_is_verified_or_refused() {
         let result = plain.ask(QueryAs::<i64>::new("SELECT 1")).await;
         let failure = assert_failed(result, FailureKind::Unavailable, Executed::No);
         assert!(failure.message().contains("TLS"), "{failure}");
+    });
+}
+
+#[test]
+fn a_socket_serves_as_tcp_does_and_one_that_is_not_there_is_an_outage() {
+    lane(async {
+        let db = Db::new().await;
+        let path = db.database.sql("SELECT @@socket;").unwrap();
+        let login = db.database.url().strip_prefix("mysql://").and_then(|url| url.split_once('@')).unwrap().0;
+        let (user, password) = login.split_once(':').unwrap();
+        let at = |path: &str| {
+            MySqlOptions::socket(path).user(user).password(password).database(db.database.name())
+        };
+        let near = Db::with(|_| at(&path)).await;
+        db.make_table();
+        near.ask(Execute::new("INSERT INTO t VALUES (1, 1)")).await.unwrap();
+        assert_eq!(near.ids().await, [1]);
+        // the server names the host of a socket `localhost`, and an address otherwise
+        let host = "SELECT host FROM information_schema.processlist WHERE id = CONNECTION_ID()";
+        assert_eq!(near.ask(QueryAs::<String>::new(host)).await.unwrap(), ["localhost"]);
+        // a call that is given up is ended there too
+        let sleeps = near.ask_in(SHORT, Query::new("SELECT SLEEP(20)")).await;
+        assert!(sleeps.is_err());
+        until("its end", async || db.sessions_with("SLEEP(20)") == 0).await;
+        assert_eq!(near.ids().await, [1]);
+        let nowhere = Db::with(|_| at("/nowhere/mysqld.sock")).await;
+        let result = nowhere.ask(QueryAs::<i64>::new("SELECT 1")).await;
+        assert_failed(result, FailureKind::Unavailable, Executed::No);
     });
 }

@@ -5,7 +5,11 @@ use backstop_core::{
     error::{Executed, FailureKind},
     outcome::Outcome,
 };
-use backstop_mysql::sql::{Execute, Query, QueryAs};
+use backstop_mysql::{
+    MySqlOptions,
+    sql::{Execute, Query, QueryAs},
+};
+use backstop_testkit::server::{MariaDb, MariaDbSetup};
 
 use crate::support::{Db, assert_failed, lane, until};
 
@@ -25,6 +29,75 @@ fn variables_locks_and_temporary_tables_end_with_their_call() {
         assert_eq!(db.lane.pool().created_total, 1);
         let zone = db.ask(QueryAs::<String>::new("SELECT @@session.time_zone")).await.unwrap();
         assert_eq!(zone, ["+00:00"]);
+    });
+}
+
+/// What a session could keep: a variable, its modes, its isolation, an open transaction, its database.
+type Kept = (Option<i64>, String, String, String, i64, Option<String>);
+
+const KEPT: &str = "SELECT @left, @@sql_mode, @@time_zone, @@tx_isolation, @@in_transaction, \
+                    IF(DATABASE() LIKE 'test\\_%', 'ours', DATABASE())";
+
+#[test]
+fn no_statement_changes_the_session_of_the_next_call() {
+    let server = MariaDb::start(MariaDbSetup::default()).unwrap();
+    lane(async {
+        let db = Db::on(&server, |options| options.pool_size(1).max_overflow(0)).await;
+        db.make_table();
+        let kept = async || db.ask(QueryAs::<Kept>::new(KEPT)).await.unwrap();
+        let before = kept().await;
+        for sql in [
+            "SET @left = 7",
+            "SET SESSION sql_mode = ''",
+            "SET ROLE NONE",
+            "SET STATEMENT sql_mode = '' FOR SELECT 1",
+            "SET TRANSACTION ISOLATION LEVEL SERIALIZABLE",
+            "USE mysql",
+            "BEGIN",
+            "START TRANSACTION",
+            "XA START 'x'",
+            "BEGIN NOT ATOMIC SET @left = 7; END",
+            "IF 1 THEN SET @left = 7; END IF",
+            "EXECUTE IMMEDIATE 'SET @left = 7'",
+            "PREPARE p FROM 'SELECT 1'",
+            "LOCK TABLES t READ",
+            "HANDLER t OPEN",
+            "FLUSH TABLES WITH READ LOCK",
+            "BACKUP STAGE START",
+            "BACKUP LOCK t",
+            "SELECT GET_LOCK('name', 0)",
+            "SELECT @left := 7",
+            "SELECT 7 INTO @left",
+            "INSERT INTO t SELECT seq, @left := seq FROM seq_1_to_3",
+            "CREATE TEMPORARY TABLE t (other INT)",
+            "CREATE TEMPORARY TABLE u (other INT)",
+        ] {
+            // refused or done: either way it is over with its call
+            let _ = db.ask(Execute::new(sql)).await;
+            until("no lock", async || server.sql("SELECT IS_FREE_LOCK('name');").unwrap() == "1").await;
+            assert_eq!(kept().await, before, "{sql}");
+            db.database.sql("DELETE FROM t; INSERT INTO t VALUES (1, 1);").unwrap();
+            assert_eq!(db.ids().await, [1], "{sql}");
+        }
+        assert_eq!(db.lane.pool().created_total, 1);
+    });
+}
+
+#[test]
+fn what_triggers_and_functions_leave_ends_with_their_call_where_every_session_is_reset() {
+    lane(async {
+        let one = |options: MySqlOptions| options.pool_size(1).max_overflow(0);
+        for always in [true, false] {
+            let db = Db::with(|options| one(options).reset_always(always)).await;
+            db.make_table();
+            let trigger = "CREATE TRIGGER note AFTER INSERT ON t FOR EACH ROW SET @left = NEW.id;";
+            db.database.sql(trigger).unwrap();
+            db.ask(Execute::new("INSERT INTO t VALUES (7, 7)")).await.unwrap();
+            let left = db.ask(QueryAs::<Option<i64>>::new("SELECT @left")).await.unwrap();
+            // without it nothing in the text told of the variable
+            assert_eq!(left, [if always { None } else { Some(7) }]);
+            assert_eq!(db.lane.pool().created_total, 1);
+        }
     });
 }
 

@@ -1,7 +1,9 @@
 //! What every SQL backend does, and the words that this engine has for it.
 
+use std::any::Any;
+
 use backstop_mysql::MySqlOptions;
-use backstop_testkit::sql::SqlSubject;
+use backstop_testkit::{server::MariaDb, sql::SqlSubject};
 
 use crate::support::Db;
 
@@ -15,6 +17,11 @@ impl SqlSubject for Db<'static> {
 
     async fn fresh() -> Self {
         Self::new().await
+    }
+
+    async fn schema(&self) -> (String, Box<dyn Any>) {
+        let other = MariaDb::shared().unwrap().fresh_database().unwrap();
+        (other.name().to_owned(), Box::new(other))
     }
 }
 

@@ -1,6 +1,6 @@
 //! The texts of a batch; every name is quoted.
 
-use backstop_sql::{BatchInsert, Dialect};
+use backstop_sql::{BatchInsert, Dialect, TableName};
 use tokio_postgres::types::Type;
 
 /// One row.
@@ -46,8 +46,8 @@ fn into(message: &BatchInsert, verb: &str) -> String {
 }
 
 /// Names a table and some of its columns.
-pub(crate) fn push_target<C: AsRef<str>>(sql: &mut String, table: &str, columns: &[C]) {
-    Dialect::Postgres.push_identifier(sql, table);
+pub(crate) fn push_target<C: AsRef<str>>(sql: &mut String, table: &TableName, columns: &[C]) {
+    Dialect::Postgres.push_table(sql, table);
     for (at, column) in columns.iter().enumerate() {
         sql.push_str(if at == 0 { " (" } else { ", " });
         Dialect::Postgres.push_identifier(sql, column.as_ref());

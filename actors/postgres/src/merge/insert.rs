@@ -6,7 +6,7 @@ use backstop_core::{
     call::CallContext,
     error::{Executed, Failure, FailureKind},
 };
-use backstop_sql::{Params, Request, Sql, Value, Written};
+use backstop_sql::{Params, Request, Sql, TableName, Value, Written};
 
 use super::{Item, Plan, Shape, is_plain};
 use crate::{
@@ -20,7 +20,7 @@ use crate::{
 pub(crate) struct Insert {
     autocommit: Rc<Autocommit>,
     known: Rc<Known>,
-    table: Box<str>,
+    table: TableName,
     columns: Vec<Box<str>>,
     plan: Plan,
 }
@@ -41,7 +41,7 @@ impl Insert {
     pub(crate) fn new(
         autocommit: &Rc<Autocommit>,
         known: &Rc<Known>,
-        (table, columns): (&str, &[Box<str>]),
+        (table, columns): (&TableName, &[Box<str>]),
     ) -> Self {
         let (autocommit, known, plan) = (Rc::clone(autocommit), Rc::clone(known), Plan::default());
         Self { autocommit, known, table: table.into(), columns: columns.to_vec(), plan }
@@ -76,7 +76,7 @@ impl Insert {
 
     async fn is_plain(&self, call: &CallContext) -> Result<bool, Failure> {
         let mut name = String::new();
-        backstop_sql::Dialect::Postgres.push_identifier(&mut name, &self.table);
+        backstop_sql::Dialect::Postgres.push_table(&mut name, &self.table);
         let request = Request::with_params(IS_PLAIN, Params::from(vec![Value::Text(name)]));
         let known = Known::parse(IS_PLAIN)?;
         let rows = self.autocommit.read(call, &known, &request, OPERATION).await?;

@@ -58,6 +58,35 @@ fn each_look_up_has_its_own_row_and_a_key_that_is_not_there_has_none() {
 }
 
 #[test]
+fn messages_on_a_table_with_its_schema_share_statements_and_never_reach_one_of_its_name() {
+    lane(async {
+        let db = Db::new().await;
+        for schema in ["public", "shop"] {
+            db.run(format!("CREATE SCHEMA IF NOT EXISTS {schema}")).await;
+            db.run(format!("CREATE TABLE {schema}.t (id bigint PRIMARY KEY, name text)")).await;
+        }
+        let (mut rows, before) = (0_i64, db.shared.snapshot().merged_total);
+        until("inserts of many", async || {
+            let inserts = (rows..rows + 100).map(|id| {
+                db.ask(InsertOne::new("shop.t", (("id", id), ("name", format!("name {id}")))).without_id())
+            });
+            join_all(inserts).await.into_iter().for_each(|inserted| drop(inserted.unwrap()));
+            rows += 100;
+            db.shared.snapshot().merged_total > before + 20
+        })
+        .await;
+        assert_eq!(db.int("SELECT count(*) FROM public.t").await, 0);
+        assert_eq!(db.int("SELECT count(*) FROM shop.t").await, rows);
+        let keys: Vec<Value> = (0..100_i64).map(Value::Int).collect();
+        for (key, found) in keys.iter().zip(look_up(&db, "shop.t", "id", &keys, true).await) {
+            let name = found.get(0).unwrap().get("name").cloned();
+            assert_eq!(name, Some(Value::Text(format!("name {}", key.as_int().unwrap()))));
+        }
+        assert!(look_up(&db, "t", "id", &keys, true).await.iter().all(Rows::is_empty));
+    });
+}
+
+#[test]
 fn keys_of_every_type_find_what_they_find_by_themselves() {
     let types: [(&str, &str, [Value; 3]); 12] = [
         ("int2", "1, 2", [1.into(), 2.into(), 3.into()]),

@@ -1,5 +1,7 @@
 //! What every SQL backend does, and the words that this engine has for it.
 
+use std::any::Any;
+
 use backstop_postgres::PostgresOptions;
 use backstop_testkit::sql::SqlSubject;
 
@@ -15,6 +17,11 @@ impl SqlSubject for Db<'static> {
 
     async fn fresh() -> Self {
         Self::new().await
+    }
+
+    async fn schema(&self) -> (String, Box<dyn Any>) {
+        self.run("CREATE SCHEMA shop").await;
+        ("shop".into(), Box::new(()))
     }
 }
 

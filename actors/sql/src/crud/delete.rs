@@ -6,10 +6,9 @@ use super::{
     Filter, Shapes,
     draft::{Draft, Form},
     insert::write_message,
-    table::Table,
     update::refuse_everything,
 };
-use crate::{Dialect, Request, StatementError, Written};
+use crate::{Dialect, Request, StatementError, TableName, Written};
 
 /// Deletes the one row that fits; none is no error, and `affected` says so.
 ///
@@ -18,7 +17,7 @@ use crate::{Dialect, Request, StatementError, Written};
 /// then [`Class::Idempotent`]: it may be sent again after a lost answer, and then finds nothing left.
 #[derive(Clone, Debug)]
 pub struct DeleteOne {
-    table: Table,
+    table: TableName,
     filter: Filter,
 }
 
@@ -27,15 +26,15 @@ pub struct DeleteOne {
 /// A condition that means every row is refused unless [`all_rows`](Self::all_rows) is said.
 #[derive(Clone, Debug)]
 pub struct DeleteMany {
-    table: Table,
+    table: TableName,
     filter: Filter,
     all_rows: bool,
 }
 
 impl DeleteOne {
     /// Deletes the row of `table` that fits.
-    pub fn new(table: impl Into<Box<str>>, filter: impl Into<Filter>) -> Self {
-        Self { table: Table::new(table), filter: filter.into() }
+    pub fn new(table: impl Into<TableName>, filter: impl Into<Filter>) -> Self {
+        Self { table: table.into(), filter: filter.into() }
     }
 
     /// Builds the statement for an engine.
@@ -59,8 +58,8 @@ impl DeleteOne {
 
 impl DeleteMany {
     /// Deletes the rows of `table` that fit.
-    pub fn new(table: impl Into<Box<str>>, filter: impl Into<Filter>) -> Self {
-        Self { table: Table::new(table), filter: filter.into(), all_rows: false }
+    pub fn new(table: impl Into<TableName>, filter: impl Into<Filter>) -> Self {
+        Self { table: table.into(), filter: filter.into(), all_rows: false }
     }
 
     /// Allows a condition that means every row of the table.
@@ -88,7 +87,7 @@ impl DeleteMany {
 }
 
 fn delete(
-    table: &Table,
+    table: &TableName,
     filter: &Filter,
     all_rows: bool,
     (dialect, shapes): (Dialect, Option<&Shapes>),

@@ -5,9 +5,8 @@ use std::fmt::Write as _;
 use super::{
     filter::{Filter, Node},
     record::Record,
-    table::Table,
 };
-use crate::{Dialect, Value};
+use crate::{Dialect, TableName, Value};
 
 /// A list for `IN` is filled up to the next power of two by its last value, so that few texts serve all
 /// lengths; beyond this it is sent as it is.
@@ -16,7 +15,7 @@ const FILLED_MAX: usize = 4_096;
 /// One statement on one table.
 #[derive(Clone, Copy)]
 pub(super) struct Draft<'m> {
-    pub(super) table: &'m Table,
+    pub(super) table: &'m TableName,
     pub(super) form: Form<'m>,
 }
 
@@ -48,6 +47,10 @@ pub(super) enum Page {
 impl Draft<'_> {
     /// Writes a text that two messages share exactly when their statements do.
     pub(super) fn write_shape(&self, out: &mut String) {
+        if let Some(schema) = self.table.schema() {
+            push(out, schema);
+            out.push_str(" .");
+        }
         push(out, self.table.name());
         match self.form {
             Form::Select { columns, filter, order, page } => {

@@ -6,10 +6,10 @@ use serde::Serialize;
 use super::{
     Record, Shapes,
     draft::{Draft, Form},
-    table::Table,
 };
 use crate::{
-    BatchInsert, Dialect, Numbers, Params, Request, StatementError, Value, Written, value::JsonValue,
+    BatchInsert, Dialect, Numbers, Params, Request, StatementError, TableName, Value, Written,
+    value::JsonValue,
 };
 
 /// Inserts one row and returns the id that the engine gave it.
@@ -18,15 +18,15 @@ use crate::{
 /// AUTO_INCREMENT column, or the one in the row.
 #[derive(Clone, Debug)]
 pub struct InsertOne {
-    table: Table,
+    table: TableName,
     record: Record,
     id: Option<Box<str>>,
 }
 
 impl InsertOne {
     /// Inserts `row` into `table`.
-    pub fn new(table: impl Into<Box<str>>, row: impl Into<Record>) -> Self {
-        Self { table: Table::new(table), record: row.into(), id: Some("id".into()) }
+    pub fn new(table: impl Into<TableName>, row: impl Into<Record>) -> Self {
+        Self { table: table.into(), record: row.into(), id: Some("id".into()) }
     }
 
     /// Names the column of the id.
@@ -77,8 +77,8 @@ impl InsertOne {
         Inserted { id: returned.or_else(given).or_else(generated), written }
     }
 
-    pub(super) fn parts(&self) -> (&str, &Record, Option<&str>) {
-        (self.table.name(), &self.record, self.id.as_deref())
+    pub(super) fn parts(&self) -> (&TableName, &Record, Option<&str>) {
+        (&self.table, &self.record, self.id.as_deref())
     }
 }
 
@@ -112,17 +112,17 @@ fn as_json<S: serde::Serializer>(id: &Option<Value>, serializer: S) -> Result<S:
 /// engine's limit of parameters. [`BatchInsert`] is the form for rows without names.
 #[derive(Clone, Debug)]
 pub struct InsertMany {
-    table: Table,
+    table: TableName,
     columns: Vec<Box<str>>,
     rows: Vec<Record>,
 }
 
 impl InsertMany {
     /// Inserts `rows` into `table`; no rows are no error.
-    pub fn new<R: Into<Record>>(table: impl Into<Box<str>>, rows: impl IntoIterator<Item = R>) -> Self {
+    pub fn new<R: Into<Record>>(table: impl Into<TableName>, rows: impl IntoIterator<Item = R>) -> Self {
         let rows: Vec<Record> = rows.into_iter().map(Into::into).collect();
         let columns = rows.first().map(|row| row.columns().to_vec()).unwrap_or_default();
-        Self { table: Table::new(table), columns, rows }
+        Self { table: table.into(), columns, rows }
     }
 
     /// Counts the rows.
@@ -143,7 +143,7 @@ impl InsertMany {
     /// [`StatementError`] names a row whose columns are not those of the first one, and a name that no engine
     /// takes.
     pub fn batch(&self, dialect: Dialect) -> Result<BatchInsert, StatementError> {
-        super::name::check(dialect, "table", self.table.name())?;
+        super::name::check_table(dialect, &self.table)?;
         self.columns.iter().try_for_each(|column| super::name::check(dialect, "column", column))?;
         let mut rows = Vec::with_capacity(self.rows.len());
         for (at, row) in self.rows.iter().enumerate() {
@@ -158,7 +158,7 @@ impl InsertMany {
                 }
             }
         }
-        Ok(BatchInsert::new(self.table.name(), self.columns.iter().cloned()).rows(rows))
+        Ok(BatchInsert::new(&self.table, self.columns.iter().cloned()).rows(rows))
     }
 }
 
@@ -167,7 +167,7 @@ impl InsertMany {
 /// The key is a unique one of the table. MySQL looks at every unique key of the table, whichever is named.
 #[derive(Clone, Debug)]
 pub struct Upsert {
-    table: Table,
+    table: TableName,
     record: Record,
     keys: Vec<Box<str>>,
     update: Option<Vec<Box<str>>>,
@@ -176,12 +176,12 @@ pub struct Upsert {
 impl Upsert {
     /// Inserts `row` into `table`, or sets its columns in the row with the same `keys`.
     pub fn new<K: Into<Box<str>>>(
-        table: impl Into<Box<str>>,
+        table: impl Into<TableName>,
         row: impl Into<Record>,
         keys: impl IntoIterator<Item = K>,
     ) -> Self {
         let keys = keys.into_iter().map(Into::into).collect();
-        Self { table: Table::new(table), record: row.into(), keys, update: None }
+        Self { table: table.into(), record: row.into(), keys, update: None }
     }
 
     /// Sets these columns alone in a row that exists; none of them keeps it as it is. The message is then

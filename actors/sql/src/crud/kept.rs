@@ -41,7 +41,8 @@ impl Kept {
             // writing to a string cannot fail
             let _ = write!(key, " {value:?}");
         }
-        let tags = self.tags.iter().cloned().chain([Arc::clone(own), Arc::clone(draft.table.tag())]);
+        let of_table = [Some(Arc::clone(draft.table.tag())), draft.table.full_tag()];
+        let tags = self.tags.iter().cloned().chain([Arc::clone(own)]).chain(of_table.into_iter().flatten());
         Some(Sharing::cache(CallKey::new(key), self.ttl.unwrap_or(CACHE_TTL), tags))
     }
 }
@@ -56,6 +57,10 @@ macro_rules! kept_setters {
         /// carries three kinds of tags: the key itself, `table:<name>`, and those that are given. The writes
         /// of this module drop it by the second one, once their commit is known or in doubt. Statements by
         /// text, and writes of other processes, do not.
+        ///
+        /// The name in that tag has no schema: `orders` and `shop.orders` can be the same table, so a write to
+        /// either drops what was read from both, and from an `orders` of any other schema. What was read from
+        /// `shop.orders` carries `table:shop.orders` too, for those who drop it by hand.
         #[must_use]
         pub fn cache_key(mut self, key: impl Into<std::sync::Arc<str>>) -> Self {
             self.kept.set_key(key.into());

@@ -87,7 +87,7 @@ impl Draft<'_> {
     }
 
     fn check_names(&self, dialect: Dialect) -> Result<(), StatementError> {
-        name::check(dialect, "table", self.table.name())?;
+        name::check_table(dialect, self.table)?;
         let column = |column: &str| name::check(dialect, "column", column);
         let columns = |columns: &[Box<str>]| columns.iter().try_for_each(|name| column(name));
         match self.form {
@@ -134,7 +134,7 @@ impl Node {
 impl Text {
     fn build(draft: &Draft<'_>, dialect: Dialect) -> Result<Self, StatementError> {
         draft.check_names(dialect)?;
-        let mut build = Build { table: draft.table.name(), dialect, marks: 0 };
+        let mut build = Build { table: draft.table, dialect, marks: 0 };
         let (sql, values) = match draft.form {
             Form::Select { columns, filter, order, page } => build.select(columns, filter, order, page),
             Form::Count { filter } => build.count(filter),

@@ -1,7 +1,7 @@
 //! The shapes that a backend can merge: many messages of one shape become one statement.
 
 use super::{InsertOne, SelectOne};
-use crate::Value;
+use crate::{TableName, Value};
 
 /// A [`SelectOne`] that asks by one column, in no order.
 ///
@@ -9,7 +9,7 @@ use crate::Value;
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct KeyLookup<'m> {
     /// The table.
-    pub table: &'m str,
+    pub table: &'m TableName,
     /// The columns of the reply; all where it is empty.
     pub columns: &'m [Box<str>],
     /// The column of the key.
@@ -22,7 +22,7 @@ pub struct KeyLookup<'m> {
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct RowInsert<'m> {
     /// The table.
-    pub table: &'m str,
+    pub table: &'m TableName,
     /// The columns that have values.
     pub columns: &'m [Box<str>],
     /// The values, in the order of the columns.

@@ -1,6 +1,13 @@
 //! Which names of tables and columns are sent at all; all of them are quoted.
 
-use crate::{Dialect, StatementError};
+use crate::{Dialect, StatementError, TableName};
+
+/// Refuses a table that no engine has.
+pub(super) fn check_table(dialect: Dialect, table: &TableName) -> Result<(), StatementError> {
+    table.check()?;
+    table.schema().map_or(Ok(()), |schema| check(dialect, "schema", schema))?;
+    check(dialect, "table", table.name())
+}
 
 /// Refuses a name that no engine takes: PostgreSQL would cut a long one and then mean another table.
 pub(super) fn check(dialect: Dialect, what: &str, name: &str) -> Result<(), StatementError> {

@@ -9,14 +9,13 @@ use super::{
     Filter, LIMIT, Shapes,
     draft::{Draft, Form, Order, Page},
     kept::{Kept, kept_setters},
-    table::Table,
 };
-use crate::{Dialect, Numbers, Request, Rows, StatementError};
+use crate::{Dialect, Numbers, Request, Rows, StatementError, TableName};
 
 /// What the reads of rows have in common.
 #[derive(Clone, Debug)]
 pub(super) struct Selection {
-    table: Table,
+    table: TableName,
     columns: Vec<Box<str>>,
     filter: Filter,
     order: Vec<Order>,
@@ -24,9 +23,9 @@ pub(super) struct Selection {
 }
 
 impl Selection {
-    fn new(table: Box<str>, filter: Filter) -> Self {
+    fn new(table: TableName, filter: Filter) -> Self {
         let (columns, order) = (Vec::new(), Vec::new());
-        Self { table: Table::new(table), columns, filter, order, numbers: Numbers::default() }
+        Self { table, columns, filter, order, numbers: Numbers::default() }
     }
 
     fn draft(&self, page: Page) -> Draft<'_> {
@@ -109,7 +108,7 @@ pub struct SelectOne {
 
 impl SelectOne {
     /// Reads a row of `table`.
-    pub fn new(table: impl Into<Box<str>>, filter: impl Into<Filter>) -> Self {
+    pub fn new(table: impl Into<TableName>, filter: impl Into<Filter>) -> Self {
         Self { selection: Selection::new(table.into(), filter.into()), kept: Kept::default() }
     }
 
@@ -120,10 +119,10 @@ impl SelectOne {
     }
 
     /// The column and the value of its only condition, where it asks by one key and in no order.
-    pub(super) fn key(&self) -> Option<(&str, &[Box<str>], &str, &crate::Value)> {
+    pub(super) fn key(&self) -> Option<(&TableName, &[Box<str>], &str, &crate::Value)> {
         let Selection { table, columns, filter, order, .. } = &self.selection;
         let (column, value) = filter.as_key().filter(|_| order.is_empty())?;
-        Some((table.name(), columns, column, value))
+        Some((table, columns, column, value))
     }
 
     /// Builds the statement with the texts that a lane remembers, for a backend.
@@ -154,7 +153,7 @@ pub struct SelectMany {
 
 impl SelectMany {
     /// Reads rows of `table`; `()` means all of them.
-    pub fn new(table: impl Into<Box<str>>, filter: impl Into<Filter>) -> Self {
+    pub fn new(table: impl Into<TableName>, filter: impl Into<Filter>) -> Self {
         let selection = Selection::new(table.into(), filter.into());
         Self { selection, limit: LIMIT, offset: 0, kept: Kept::default() }
     }
@@ -189,7 +188,7 @@ impl SelectMany {
 /// Counts the rows that fit.
 #[derive(Clone, Debug)]
 pub struct Count {
-    table: Table,
+    table: TableName,
     filter: Filter,
     kept: Kept,
 }
@@ -197,7 +196,7 @@ pub struct Count {
 /// Says whether any row fits.
 #[derive(Clone, Debug)]
 pub struct Exists {
-    table: Table,
+    table: TableName,
     filter: Filter,
     kept: Kept,
 }
@@ -206,8 +205,8 @@ macro_rules! about_rows {
     ($message:ident, $form:ident, $name:literal, $reply:ty) => {
         impl $message {
             /// Asks about rows of `table`; `()` means all of them.
-            pub fn new(table: impl Into<Box<str>>, filter: impl Into<Filter>) -> Self {
-                Self { table: Table::new(table), filter: filter.into(), kept: Kept::default() }
+            pub fn new(table: impl Into<TableName>, filter: impl Into<Filter>) -> Self {
+                Self { table: table.into(), filter: filter.into(), kept: Kept::default() }
             }
 
             /// Builds the statement for an engine.

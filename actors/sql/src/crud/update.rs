@@ -6,9 +6,8 @@ use super::{
     Filter, Record, Shapes,
     draft::{Draft, Form},
     insert::write_message,
-    table::Table,
 };
-use crate::{Dialect, Request, StatementError, Written};
+use crate::{Dialect, Request, StatementError, TableName, Written};
 
 /// Sets columns of the one row that fits; none is no error, and `affected` says so.
 ///
@@ -16,7 +15,7 @@ use crate::{Dialect, Request, StatementError, Written};
 /// code `wrong_row_count`, executed `no`.
 #[derive(Clone, Debug)]
 pub struct UpdateOne {
-    table: Table,
+    table: TableName,
     filter: Filter,
     record: Record,
 }
@@ -26,7 +25,7 @@ pub struct UpdateOne {
 /// A condition that means every row is refused unless [`all_rows`](Self::all_rows) is said.
 #[derive(Clone, Debug)]
 pub struct UpdateMany {
-    table: Table,
+    table: TableName,
     filter: Filter,
     record: Record,
     all_rows: bool,
@@ -34,8 +33,8 @@ pub struct UpdateMany {
 
 impl UpdateOne {
     /// Sets `changes` in the row of `table` that fits.
-    pub fn new(table: impl Into<Box<str>>, filter: impl Into<Filter>, changes: impl Into<Record>) -> Self {
-        Self { table: Table::new(table), filter: filter.into(), record: changes.into() }
+    pub fn new(table: impl Into<TableName>, filter: impl Into<Filter>, changes: impl Into<Record>) -> Self {
+        Self { table: table.into(), filter: filter.into(), record: changes.into() }
     }
 
     /// Builds the statement for an engine.
@@ -59,8 +58,8 @@ impl UpdateOne {
 
 impl UpdateMany {
     /// Sets `changes` in the rows of `table` that fit.
-    pub fn new(table: impl Into<Box<str>>, filter: impl Into<Filter>, changes: impl Into<Record>) -> Self {
-        Self { table: Table::new(table), filter: filter.into(), record: changes.into(), all_rows: false }
+    pub fn new(table: impl Into<TableName>, filter: impl Into<Filter>, changes: impl Into<Record>) -> Self {
+        Self { table: table.into(), filter: filter.into(), record: changes.into(), all_rows: false }
     }
 
     /// Allows a condition that means every row of the table.
@@ -88,7 +87,7 @@ impl UpdateMany {
 }
 
 fn update(
-    table: &Table,
+    table: &TableName,
     filter: &Filter,
     record: &Record,
     all_rows: bool,

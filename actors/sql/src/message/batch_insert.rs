@@ -8,7 +8,7 @@ use backstop_core::{
 };
 use serde::Serialize;
 
-use crate::{Dialect, Sql, StatementError, Value};
+use crate::{Dialect, Sql, StatementError, TableName, Value};
 
 /// Rows of one statement. More of them gain little, and an interrupt waits for the statement's end; few
 /// sizes mean few texts to prepare, whatever the number of rows.
@@ -32,7 +32,7 @@ pub struct BatchInsert {
 
 #[derive(Clone)]
 struct Spec {
-    table: Box<str>,
+    table: TableName,
     columns: Vec<Box<str>>,
     cells: Vec<Value>,
     rows: usize,
@@ -62,7 +62,7 @@ pub enum Chunks {
 
 impl BatchInsert {
     /// Inserts into `columns` of `table`.
-    pub fn new<C: Into<Box<str>>>(table: impl Into<Box<str>>, columns: impl IntoIterator<Item = C>) -> Self {
+    pub fn new<C: Into<Box<str>>>(table: impl Into<TableName>, columns: impl IntoIterator<Item = C>) -> Self {
         let columns = columns.into_iter().map(Into::into).collect();
         let (table, chunks) = (table.into(), Chunks::Together);
         Self { spec: Arc::new(Spec { table, columns, cells: Vec::new(), rows: 0, misfit: None, chunks }) }
@@ -115,9 +115,9 @@ impl BatchInsert {
         format!("INSERT INTO {} ({}) VALUES …", self.spec.table, self.spec.columns.join(", ")).into()
     }
 
-    /// Returns the name of the table, not quoted.
+    /// Returns the name of the table.
     #[must_use]
-    pub fn table(&self) -> &str {
+    pub fn table(&self) -> &TableName {
         &self.spec.table
     }
 
@@ -178,9 +178,7 @@ impl Spec {
 
     fn check(&self, dialect: Dialect) -> Result<(), StatementError> {
         let refuse = |message: String| Err(StatementError::Message(message));
-        if self.table.is_empty() || self.table.contains('\0') {
-            return refuse("`table` must be the name of a table".into());
-        }
+        self.table.check()?;
         if self.columns.is_empty() || self.columns.iter().any(|name| name.is_empty() || name.contains('\0')) {
             return refuse("`columns` must name at least one column".into());
         }
@@ -202,7 +200,7 @@ impl Spec {
 
     fn sql(&self, dialect: Dialect, rows: usize) -> String {
         let mut sql = String::from("INSERT INTO ");
-        dialect.push_identifier(&mut sql, &self.table);
+        dialect.push_table(&mut sql, &self.table);
         for (at, column) in self.columns.iter().enumerate() {
             sql.push_str(if at == 0 { " (" } else { ", " });
             dialect.push_identifier(&mut sql, column);

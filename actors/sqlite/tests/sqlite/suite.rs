@@ -1,5 +1,7 @@
 //! What every SQL backend does, and the words that this engine has for it.
 
+use std::any::Any;
+
 use backstop_sqlite::SqliteOptions;
 use backstop_testkit::sql::SqlSubject;
 
@@ -15,6 +17,11 @@ impl SqlSubject for Db {
 
     async fn fresh() -> Self {
         Self::new().await
+    }
+
+    async fn schema(&self) -> (String, Box<dyn Any>) {
+        // nothing can be attached
+        ("main".into(), Box::new(()))
     }
 }
 

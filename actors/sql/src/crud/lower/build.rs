@@ -3,11 +3,11 @@
 use sea_query::{
     Alias, BinOper, Condition, DeleteStatement, Expr, ExprTrait as _, InsertStatement, MysqlQueryBuilder,
     OnConflict, Order as Direction, PostgresQueryBuilder, QueryStatementWriter, SelectStatement,
-    SqliteQueryBuilder, UpdateStatement, extension::postgres::PgFunc,
+    SqliteQueryBuilder, TableRef, UpdateStatement, extension::postgres::PgFunc,
 };
 
 use crate::{
-    Dialect, StatementError,
+    Dialect, StatementError, TableName,
     crud::{
         Filter, Record,
         draft::{Order, Page, filled},
@@ -19,7 +19,7 @@ pub(super) type Built = (String, Vec<sea_query::Value>);
 
 /// Builds one text.
 pub(super) struct Build<'a> {
-    pub(super) table: &'a str,
+    pub(super) table: &'a TableName,
     pub(super) dialect: Dialect,
     /// How many values were asked for.
     pub(super) marks: usize,
@@ -34,7 +34,7 @@ impl Build<'_> {
         page: Page,
     ) -> Built {
         let mut select = SelectStatement::new();
-        select.from(Alias::new(self.table));
+        select.from(self.table());
         if columns.is_empty() {
             select.column(sea_query::Asterisk);
         }
@@ -60,14 +60,14 @@ impl Build<'_> {
 
     pub(super) fn count(&mut self, filter: &Filter) -> Built {
         let mut select = SelectStatement::new();
-        select.expr_as(Expr::col(sea_query::Asterisk).count(), "count").from(Alias::new(self.table));
+        select.expr_as(Expr::col(sea_query::Asterisk).count(), "count").from(self.table());
         select.cond_where(self.condition(&filter.0));
         self.written(&select)
     }
 
     pub(super) fn exists(&mut self, filter: &Filter) -> Built {
         let mut inner = SelectStatement::new();
-        inner.expr(Expr::cust("1")).from(Alias::new(self.table)).cond_where(self.condition(&filter.0));
+        inner.expr(Expr::cust("1")).from(self.table()).cond_where(self.condition(&filter.0));
         let mut select = SelectStatement::new();
         select.expr_as(Expr::exists(inner), "exists");
         self.written(&select)
@@ -80,7 +80,7 @@ impl Build<'_> {
         conflict: Option<OnConflict>,
     ) -> Result<Built, StatementError> {
         let mut insert = InsertStatement::new();
-        insert.into_table(Alias::new(self.table));
+        insert.into_table(self.table());
         if record.is_empty() {
             insert.or_default_values();
         } else {
@@ -121,7 +121,7 @@ impl Build<'_> {
 
     pub(super) fn update(&mut self, record: &Record, filter: &Filter) -> Built {
         let mut update = UpdateStatement::new();
-        update.table(Alias::new(self.table));
+        update.table(self.table());
         for column in record.columns() {
             update.value(Alias::new(&**column), self.mark());
         }
@@ -131,7 +131,7 @@ impl Build<'_> {
 
     pub(super) fn delete(&mut self, filter: &Filter) -> Built {
         let mut delete = DeleteStatement::new();
-        delete.from_table(Alias::new(self.table)).cond_where(self.condition(&filter.0));
+        delete.from_table(self.table()).cond_where(self.condition(&filter.0));
         self.written(&delete)
     }
 
@@ -167,9 +167,18 @@ impl Build<'_> {
         Condition::all().add(leaf)
     }
 
-    /// A column with its table: SQLite reads a lone quoted name that it does not know as a text.
+    fn table(&self) -> TableRef {
+        let name = Alias::new(self.table.name());
+        match self.table.schema() {
+            None => name.into(),
+            Some(schema) => (Alias::new(schema), name).into(),
+        }
+    }
+
+    /// A column with its table: SQLite reads a lone quoted name that it does not know as a text. The schema is not
+    /// part of it, because every engine calls the one table of a statement by its name.
     fn column(&self, name: &str) -> (Alias, Alias) {
-        (Alias::new(self.table), Alias::new(name))
+        (Alias::new(self.table.name()), Alias::new(name))
     }
 
     fn expr(&self, name: &str) -> Expr {

@@ -1,9 +1,11 @@
+use backstop_core::message::Message as _;
+
 use super::*;
 use crate::{
-    Statement,
+    Statement, TableName,
     crud::{
-        Count, DeleteMany, DeleteOne, Exists, Filter, InsertOne, Record, SelectMany, SelectOne, UpdateMany,
-        UpdateOne, Upsert,
+        Count, DeleteMany, DeleteOne, Exists, Filter, InsertMany, InsertOne, Record, SelectMany, SelectOne,
+        UpdateMany, UpdateOne, Upsert,
     },
 };
 
@@ -138,4 +140,64 @@ fn lists_of_many_lengths_share_few_texts() {
         assert!(request.params.len() - 2 >= usize::try_from(length).unwrap());
     }
     assert_eq!(shapes.len(), 8);
+}
+
+#[test]
+fn a_schema_stands_before_its_table_and_before_no_column() {
+    let texts =
+        ALL.map(|dialect| sql(SelectOne::new("shop.orders", ("id", 1)).columns(["id"]).lower(dialect)));
+    assert_eq!(
+        texts,
+        [
+            r#"SELECT "orders"."id" FROM "shop"."orders" WHERE "orders"."id" = ? LIMIT 1"#,
+            r#"SELECT "orders"."id" FROM "shop"."orders" WHERE "orders"."id" = $1 LIMIT 1"#,
+            "SELECT `orders`.`id` FROM `shop`.`orders` WHERE `orders`.`id` = ? LIMIT 1",
+        ]
+    );
+    let batch = InsertMany::new("shop.orders", [[("a", 1)]]).batch(Dialect::Postgres).unwrap();
+    let plan = batch.plan(Dialect::Postgres).unwrap();
+    assert_eq!(&*plan[0].sql, r#"INSERT INTO "shop"."orders" ("a") VALUES ($1)"#);
+    let long = "x".repeat(64);
+    for bad in [format!("{long}.orders"), format!("shop.{long}"), "a.b.c".into(), "shop.".into()] {
+        assert!(SelectOne::new(bad.as_str(), ("id", 1)).lower(Dialect::Postgres).is_err(), "{bad}");
+        assert!(InsertMany::new(bad.as_str(), [[("a", 1)]]).batch(Dialect::Postgres).is_err(), "{bad}");
+    }
+}
+
+#[test]
+fn names_that_look_alike_have_shapes_of_their_own() {
+    let shapes = Shapes::new(64);
+    let tables = [
+        TableName::from("a.b"),
+        TableName::plain("a.b"),
+        TableName::in_schema("a", " .b"),
+        TableName::plain("b"),
+        TableName::plain("a . 1:b"),
+    ];
+    let texts: std::collections::HashSet<String> = tables
+        .map(|table| sql(SelectOne::new(table, ("id", 1)).request(Dialect::Sqlite, Some(&shapes))))
+        .into();
+    assert_eq!((texts.len(), shapes.len()), (5, 5));
+}
+
+#[test]
+fn a_write_drops_what_was_read_from_its_table_by_either_name() {
+    let tags = |table: &str| {
+        let read = SelectOne::new(table, ("id", 1)).cache_key("own");
+        let mut tags = Vec::new();
+        read.sharing().unwrap().cache.unwrap().tags.iter().for_each(|tag| tags.push(tag.to_string()));
+        tags
+    };
+    let dropped = |table: &str| {
+        let mut tags = Vec::new();
+        UpdateOne::new(table, ("id", 1), [("a", 1)]).invalidates(&mut |tag| tags.push(tag.to_owned()));
+        tags
+    };
+    assert_eq!(tags("orders"), ["own", "table:orders"]);
+    assert_eq!(tags("shop.orders"), ["own", "table:orders", "table:shop.orders"]);
+    for (read, written) in
+        [("orders", "shop.orders"), ("shop.orders", "orders"), ("shop.orders", "shop.orders")]
+    {
+        assert!(dropped(written).iter().any(|tag| tags(read).contains(tag)), "{read} {written}");
+    }
 }

@@ -8,7 +8,7 @@ use serde_json::{Map, Value as Json};
 
 use super::{condition, wrong};
 use crate::{
-    Numbers, Value,
+    Numbers, TableName, Value,
     crud::{
         Count, DeleteMany, DeleteOne, Exists, Filter, InsertMany, InsertOne, Record, SelectMany, SelectOne,
         UpdateMany, UpdateOne, Upsert,
@@ -75,7 +75,7 @@ macro_rules! selected {
         #[derive(Deserialize)]
         #[serde(deny_unknown_fields)]
         pub(super) struct $name {
-            table: String,
+            table: TableName,
             r#where: Option<Json>,
             #[serde(default)]
             columns: Vec<String>,
@@ -112,9 +112,9 @@ macro_rules! selected {
     };
 }
 
-selected!(SelectedOne {} (SelectOne) needed, |own, filter| SelectOne::new(own.table.as_str(), filter));
+selected!(SelectedOne {} (SelectOne) needed, |own, filter| SelectOne::new(&own.table, filter));
 selected!(SelectedMany { limit: Option<u64>, offset: Option<u64> } (SelectMany) any_filter, |own, filter| {
-    let message = SelectMany::new(own.table.as_str(), filter).offset(own.offset.unwrap_or_default());
+    let message = SelectMany::new(&own.table, filter).offset(own.offset.unwrap_or_default());
     match own.limit {
         Some(limit) => message.limit(limit),
         None => message,
@@ -128,7 +128,7 @@ fn needed(json: Option<Json>, place: &str) -> Read<Filter> {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Counted {
-    table: String,
+    table: TableName,
     r#where: Option<Json>,
 }
 
@@ -145,7 +145,7 @@ impl Counted {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct InsertedOne {
-    table: String,
+    table: TableName,
     data: Map<String, Json>,
     /// `false` asks for no id, a text names its column.
     returning: Option<Returning>,
@@ -172,7 +172,7 @@ impl InsertedOne {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct InsertedMany {
-    table: String,
+    table: TableName,
     data: Vec<Map<String, Json>>,
 }
 
@@ -187,7 +187,7 @@ impl InsertedMany {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Upserted {
-    table: String,
+    table: TableName,
     data: Map<String, Json>,
     keys: Vec<String>,
     update_only: Option<Vec<String>>,
@@ -206,7 +206,7 @@ impl Upserted {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Updated {
-    table: String,
+    table: TableName,
     r#where: Json,
     data: Map<String, Json>,
     #[serde(default)]
@@ -228,7 +228,7 @@ impl Updated {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Deleted {
-    table: String,
+    table: TableName,
     r#where: Json,
     #[serde(default)]
     all_rows: bool,
