@@ -25,6 +25,7 @@ use backstop_core::{
     batch::Merger,
     call::{CallContext, Deadline, OpId},
     error::{Executed, Failure, FailureKind},
+    planted::{self, Bug},
 };
 use backstop_sql::{Request, Sql, StatementError, memo::Memo};
 use futures_util::future::{FutureExt, LocalBoxFuture};
@@ -170,6 +171,10 @@ async fn run<S: Shape>(shape: Rc<S>, mut items: Vec<Item>) -> Vec<Verdict<S::Rep
     }
     let alone = |items: Vec<Item>| items.into_iter().map(|item| Verdict::Alone(item.request)).collect();
     match shape.together(&call, &items).await {
+        Ok(Some(mut replies)) if planted::is(Bug::RepliesRotated) => {
+            replies.rotate_left(1);
+            replies.into_iter().map(|reply| Verdict::Done(Ok(reply))).collect()
+        }
         Ok(Some(replies)) => replies.into_iter().map(|reply| Verdict::Done(Ok(reply))).collect(),
         Ok(None) => alone(items),
         Err(failure) if is_of_the_statement(&failure) => alone(items),

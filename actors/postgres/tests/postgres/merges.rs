@@ -30,7 +30,7 @@ async fn look_up(db: &Db<'_>, table: &str, column: &str, keys: &[Value], merges:
 }
 
 #[test]
-fn each_look_up_has_its_own_row_and_a_key_that_is_not_there_has_none() {
+pub(crate) fn each_look_up_has_its_own_row_and_a_key_that_is_not_there_has_none() {
     lane(async {
         let db = Db::new().await;
         db.run("CREATE TABLE t (id bigint PRIMARY KEY, name text)").await;
