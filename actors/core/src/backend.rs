@@ -59,6 +59,16 @@ pub trait Connect: Clone + Send + Sync + 'static {
         Vec::new()
     }
 
+    /// Says what is wrong right now with what the instances share; nothing unless overridden.
+    ///
+    /// It is asked every few seconds, beside the path of calls. A text that is new becomes an
+    /// [`Alert`](crate::event::EventKind::Alert), one that is gone an
+    /// [`AlertEnded`](crate::event::EventKind::AlertEnded); so a text has no number in it that moves.
+    fn alarms(&self, shared: &Self::Shared) -> Vec<Arc<str>> {
+        let _ = shared;
+        Vec::new()
+    }
+
     /// The most lanes (threads with an instance of their own) this backend may have; unbounded by default.
     ///
     /// A backend with a pool cap returns cap / 2, so that every lane can own at least two connections.

@@ -44,6 +44,12 @@ pub enum Bug {
     EmptiedUntold,
     /// The breaker's word is published after the lock on the machine is gone.
     WordAfterLock,
+    /// A shared connection is given back while an answer is still under way on it.
+    PipeGivenBackEarly,
+    /// Messages that shared a statement get each other's reply.
+    RepliesRotated,
+    /// Each message on a table binds its values in reverse, and so hits another row.
+    ValuesReversed,
 }
 
 /// Says whether `bug` is planted on this thread.

@@ -27,6 +27,7 @@ use backstop_core::{
     batch::{Merger, Place},
     call::{CallContext, Deadline, OpId},
     error::{Executed, Failure, FailureKind},
+    planted::{self, Bug},
 };
 use backstop_sql::{Request, Sql, StatementError, memo::Memo};
 use tokio::{sync::Notify, time::sleep};
@@ -193,6 +194,10 @@ async fn run<S: Shape>(shape: Rc<S>, items: Vec<Item>) -> Vec<Verdict<S::Reply>>
         return alone(items);
     }
     match shape.together(&call, &items).await {
+        Ok(Some(mut replies)) if planted::is(Bug::RepliesRotated) => {
+            replies.rotate_left(1);
+            replies.into_iter().map(|reply| Verdict::Done(Ok(reply))).collect()
+        }
         Ok(Some(replies)) => replies.into_iter().map(|reply| Verdict::Done(Ok(reply))).collect(),
         Ok(None) => alone(items),
         Err(failure) if is_of_the_statement(&failure) => alone(items),

@@ -2,8 +2,9 @@
 
 mod asynchronous;
 mod options;
+mod tags;
 
-use std::{error::Error, fmt};
+use std::{error::Error, fmt, sync::Arc};
 
 use backstop_core::{
     error::{Executed, Failure, FailureKind, Phase},
@@ -11,15 +12,18 @@ use backstop_core::{
 };
 use serde::de::DeserializeOwned;
 
+pub(crate) use self::tags::Tags;
 pub use self::{
     asynchronous::{AfterCommit, AsyncTx, AsyncTxEngine, SavepointVerb},
     options::{Isolation, TxOptions},
 };
-use crate::{Params, Request, Rows, Sql, Written};
+use crate::{Params, Request, Rows, Sql, StatementError, Written};
 
 /// An open transaction. It ends when the closure returns: `Ok` commits, `Err` and a panic roll back.
 pub struct Tx<'a> {
     engine: &'a mut dyn TxEngine,
+    /// The list of the message; none where no message runs it.
+    pub(crate) tags: Option<Arc<Tags>>,
 }
 
 /// The engine's side of a transaction.
@@ -34,7 +38,7 @@ pub trait TxEngine {
 impl<'a> Tx<'a> {
     /// Lends an engine's transaction to a closure.
     pub fn new(engine: &'a mut dyn TxEngine) -> Self {
-        Self { engine }
+        Self { engine, tags: None }
     }
 
     /// Runs a statement.
@@ -43,7 +47,28 @@ impl<'a> Tx<'a> {
     /// What the statement failed with. A closure may handle it and go on, unless the transaction is gone;
     /// then every further statement fails.
     pub fn execute(&mut self, sql: impl Into<Sql>, params: impl Into<Params>) -> Result<Written, TxError> {
-        Ok(self.engine.run(&Request::with_params(sql, params))?)
+        self.run(&Request::with_params(sql, params))
+    }
+
+    /// Runs a statement with its limits, such as what a message on a table is lowered to; the tag that it names is
+    /// dropped as with [`Self::invalidate`].
+    ///
+    /// # Errors
+    /// What the statement failed with; also when it hit another number of rows than it expects. What it did then
+    /// lasts only if the closure handles the error and commits.
+    pub fn run(&mut self, request: &Request) -> Result<Written, TxError> {
+        note(self.tags.as_ref(), request.invalidates.as_ref());
+        let written = self.engine.run(request)?;
+        request.check_rows(&written)?;
+        Ok(written)
+    }
+
+    /// Names a tag of cached answers that the transaction makes stale, such as `table:users`.
+    ///
+    /// They are dropped after the commit and before the caller hears of it, also where the commit's fate is
+    /// unknown, because it may have happened; never after a rollback.
+    pub fn invalidate(&mut self, tag: impl Into<Arc<str>>) {
+        note(self.tags.as_ref(), Some(&tag.into()));
     }
 
     /// Reads rows, with everything that this transaction wrote before.
@@ -64,6 +89,12 @@ impl<'a> Tx<'a> {
         params: impl Into<Params>,
     ) -> Result<Vec<T>, TxError> {
         typed(self.query(sql, params)?)
+    }
+}
+
+fn note(tags: Option<&Arc<Tags>>, tag: Option<&Arc<str>>) {
+    if let (Some(tags), Some(tag)) = (tags, tag) {
+        tags.add(Arc::clone(tag));
     }
 }
 
@@ -95,6 +126,12 @@ pub enum TxError {
     /// The closure itself decided so.
     #[error("the transaction was given up: {0}")]
     Abort(Box<dyn Error + Send + Sync>),
+}
+
+impl From<StatementError> for TxError {
+    fn from(error: StatementError) -> Self {
+        Self::Failed(error.into())
+    }
 }
 
 impl TxError {

@@ -29,6 +29,7 @@ use serde::de::DeserializeOwned;
 use crate::{
     SqliteShared, error, held,
     job::{Job, Reply, Work},
+    pool::Pool,
     reader::{Inline, Inlined, Known},
     session,
     shared::{Core, Queue},
@@ -60,6 +61,11 @@ impl Sqlite {
     /// The texts of CRUD messages that this lane knows.
     pub(crate) fn crud_shapes(&self) -> &Shapes {
         &self.shapes
+    }
+
+    /// The counts of the shared threads.
+    pub(crate) fn pool_counts(&self) -> &Pool {
+        &self.core().pool
     }
 
     fn core(&self) -> &Arc<Core> {

@@ -13,8 +13,10 @@ use crate::{
 const WRITER_CACHE_KIB: u32 = 16_384;
 const READER_CACHE_KIB: u32 = 4_096;
 
-/// The log is cut back to this size once a checkpoint has emptied it.
-const WAL_KEPT_BYTES: u32 = 64 << 20;
+/// The log is cut back to two thirds of its limit once it is used anew, so that one that is kept is never over it.
+fn wal_kept_bytes(options: &SqliteOptions) -> usize {
+    options.wal_limit / 3 * 2
+}
 
 /// What a connection is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,11 +42,11 @@ pub(crate) fn open(options: &SqliteOptions, role: Role, watch: &Arc<Watch>) -> r
     match role {
         Role::Writer { .. } => {
             crate::lock::install(&mut connection)?;
-            let synchronous = options.synchronous.word();
+            let (synchronous, wal_kept_bytes) = (options.synchronous.word(), wal_kept_bytes(options));
             // the last one reads the database, and with that the log is in its place
             connection.execute_batch(&format!(
                 "PRAGMA journal_mode=WAL; PRAGMA synchronous={synchronous}; PRAGMA cache_size=-{WRITER_CACHE_KIB};
-                 PRAGMA temp_store=MEMORY; PRAGMA journal_size_limit={WAL_KEPT_BYTES}; PRAGMA foreign_keys=ON;
+                 PRAGMA temp_store=MEMORY; PRAGMA journal_size_limit={wal_kept_bytes}; PRAGMA foreign_keys=ON;
                  PRAGMA schema_version;"
             ))?;
             #[cfg(test)]

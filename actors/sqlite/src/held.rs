@@ -189,7 +189,7 @@ pub(crate) async fn transact(
     let work = Work::Held(Mutex::new(Some(Held { begun, commands })), options);
     let (job, mut answer) = Job::new(work, call.deadline());
     let ticket = Arc::clone(&job.ticket);
-    let withdraw = Withdraw::new(Arc::clone(&ticket), call);
+    let withdraw = Withdraw::new(Arc::clone(&ticket), call, backend.pool_counts());
     // until the commit is asked for, a caller that leaves has changed nothing
     withdraw.may_last(false);
     backend.submit_transaction(job, options, call).await?;

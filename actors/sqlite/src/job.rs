@@ -11,7 +11,7 @@ use std::{
 
 use backstop_core::{
     call::{CallContext, Deadline},
-    clock::Instant,
+    clock::{self, Instant},
     error::{Executed, Failure},
 };
 use backstop_sql::{
@@ -22,7 +22,7 @@ use backstop_sql::{
 use parking_lot::Mutex;
 use tokio::sync::oneshot;
 
-use crate::{error, held::Held, unwind::caught};
+use crate::{error, held::Held, pool::Pool, unwind::caught};
 
 const QUEUED: u8 = 0;
 const RUNNING: u8 = 1;
@@ -195,14 +195,15 @@ pub(crate) fn may_be_durable() {
 pub(crate) struct Withdraw<'a> {
     ticket: Arc<Ticket>,
     call: &'a CallContext,
+    pool: &'a Pool,
     /// Whether what was begun may last though its caller leaves.
     may_last: Cell<bool>,
     answered: bool,
 }
 
 impl<'a> Withdraw<'a> {
-    pub(crate) fn new(ticket: Arc<Ticket>, call: &'a CallContext) -> Self {
-        Self { ticket, call, may_last: Cell::new(true), answered: false }
+    pub(crate) fn new(ticket: Arc<Ticket>, call: &'a CallContext, pool: &'a Pool) -> Self {
+        Self { ticket, call, pool, may_last: Cell::new(true), answered: false }
     }
 
     /// Notes whether what was begun may last though its caller leaves; it may unless this says otherwise.
@@ -212,12 +213,27 @@ impl<'a> Withdraw<'a> {
 
     pub(crate) fn answered(mut self) {
         self.answered = true;
+        if !self.ticket.was_begun() {
+            self.count_late();
+        }
+    }
+
+    /// Counts a call that was not begun by its deadline.
+    fn count_late(&self) {
+        if self.ticket.deadline().is_past(clock::now()) {
+            self.pool.timed_out();
+        }
     }
 }
 
 impl Drop for Withdraw<'_> {
     fn drop(&mut self) {
-        if !self.answered && !self.ticket.withdraw() && self.may_last.get() {
+        if self.answered {
+            return;
+        }
+        if self.ticket.withdraw() {
+            self.count_late();
+        } else if self.may_last.get() {
             // it runs, or has run: nobody can say any more
             self.call.sending();
         }

@@ -23,12 +23,14 @@ mod crud;
 mod error;
 mod explain;
 mod file;
+mod gate;
 mod held;
 mod job;
 mod lock;
 mod options;
 #[cfg(test)]
 mod planted;
+mod pool;
 mod reader;
 mod run;
 mod session;

@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use backstop_core::{backend::Connect, error::ConfigError, policy::duration};
+use backstop_core::{backend::Connect, error::ConfigError, policy::duration, snapshot::PoolSnapshot};
 use backstop_sql::options::in_range;
 use serde::Deserialize;
 
@@ -70,6 +70,10 @@ pub struct SqliteOptions {
     pub(crate) slow_query_threshold: Duration,
     #[serde(default = "default::leak_after", with = "duration")]
     pub(crate) leak_after: Duration,
+    #[serde(default = "default::wal_limit")]
+    pub(crate) wal_limit: usize,
+    #[serde(default = "default::wal_hold", with = "duration")]
+    pub(crate) wal_hold: Duration,
     /// Where this crate's own tests make the writer panic.
     #[cfg(test)]
     #[serde(skip)]
@@ -142,6 +146,8 @@ impl SqliteOptions {
             stream_idle: default::stream_idle(),
             slow_query_threshold: default::slow_query_threshold(),
             leak_after: default::leak_after(),
+            wal_limit: default::wal_limit(),
+            wal_hold: default::wal_hold(),
             #[cfg(test)]
             planted: crate::planted::Planted::default(),
         }
@@ -187,6 +193,23 @@ impl SqliteOptions {
         /// statement finds nothing, up to an hour; 30 s by default. In memory it is [`Self::transaction_idle`]
         /// where that is shorter, because the stream holds the writer there.
         stream_idle: Duration,
+        /// Sets the size of the write-ahead log in bytes above which it is emptied by force, 8 MiB or more; 96 MiB
+        /// by default.
+        ///
+        /// The engine uses the log anew by itself when nobody reads from it for a moment. Above the limit the writer
+        /// makes such a moment: once a second it pauses for 50 ms at most. Where reads are too long for that, see
+        /// [`Self::wal_hold`]. Until it has come to that, about two seconds of writes come on top; a single
+        /// transaction may make the log as long as itself.
+        wal_limit: usize,
+        /// Sets how long the writer pauses, and new reads that are not short wait, for those that run to end when
+        /// the log is over [`Self::wal_limit`] and a pause was not enough; up to 10 s, 250 ms by default, and 0
+        /// holds nobody back.
+        ///
+        /// It ends early for a read that would lose more than half of the time to its deadline, and short reads on
+        /// their caller's thread never wait. Reads that overlap and are longer than this keep the log: that is an
+        /// alert, and it is tried again every 10 s. A stream or a read-only transaction is as long as its caller
+        /// makes it.
+        wal_hold: Duration,
     }
 
     /// Sets how long a statement runs before it is listed among the slow queries; 1 s by default, 0 lists none.
@@ -211,10 +234,12 @@ impl SqliteOptions {
         in_range("group_max", self.group_max, 1..=10_000)?;
         in_range("rows_max", self.rows_max, 1..=10_000_000)?;
         in_range("bytes_max", self.bytes_max, 1 << 10..=1_000_000_000)?;
+        in_range("wal_limit", self.wal_limit, 8 << 20..=usize::MAX / 2)?;
         in_range("inline_steps", self.inline_steps as usize, 1_000..=10_000_000)?;
         let (shortest, minute) = (Duration::from_nanos(1), Duration::from_secs(60));
         duration::check("busy_timeout", self.busy_timeout, Duration::ZERO, minute)?;
         duration::check("read_window", self.read_window, Duration::ZERO, Duration::from_millis(100))?;
+        duration::check("wal_hold", self.wal_hold, Duration::ZERO, Duration::from_secs(10))?;
         duration::check("transaction_idle", self.transaction_idle, shortest, minute)?;
         duration::check("stream_idle", self.stream_idle, shortest, 60 * minute)?;
         let place = match &self.place {
@@ -243,6 +268,14 @@ impl Connect for SqliteOptions {
 
     fn warnings(&self, shared: &SqliteShared) -> Vec<Arc<str>> {
         shared.core.seen.warnings()
+    }
+
+    fn alarms(&self, shared: &SqliteShared) -> Vec<Arc<str>> {
+        shared.core.alarms()
+    }
+
+    fn shared_pool(&self, shared: &SqliteShared) -> PoolSnapshot {
+        shared.core.shared_pool()
     }
 }
 

@@ -13,14 +13,17 @@ use backstop_core::{
     batch::BatchQueue,
     call::{CallContext, Deadline},
     error::Failure,
+    snapshot::PoolSnapshot,
 };
 use backstop_sql::seen::Seen;
 use parking_lot::Mutex;
 
 use crate::{
     error,
+    gate::Gate,
     job::{Job, Reply, Withdraw, Work},
     options::{Place, SqliteOptions},
+    pool::Pool,
     reader,
     stats::{SqliteSnapshot, Stats},
     writer,
@@ -77,6 +80,11 @@ pub(crate) struct Core {
     /// Streams and read-only transactions.
     pub(crate) long_reads: BatchQueue<Job>,
     pub(crate) stats: Stats,
+    pub(crate) pool: Arc<Pool>,
+    /// Where new reads on threads wait while the log is emptied.
+    pub(crate) gate: Gate,
+    /// Whether the log is over its limit and could not be emptied.
+    pub(crate) log_is_long: AtomicBool,
     pub(crate) seen: Arc<Seen>,
     pub(crate) lanes: AtomicUsize,
     /// Counts the times the database was opened; readers of an earlier epoch open anew.
@@ -105,6 +113,9 @@ impl Core {
             reads: BatchQueue::default(),
             long_reads: BatchQueue::default(),
             stats: Stats::default(),
+            pool: Arc::default(),
+            gate: Gate::default(),
+            log_is_long: AtomicBool::new(false),
             lanes: AtomicUsize::new(0),
             epoch: AtomicU64::new(0),
             open: AtomicBool::new(false),
@@ -169,7 +180,7 @@ impl Core {
         call: &CallContext,
     ) -> Result<Reply, Failure> {
         let (job, answer) = Job::new(work, call.deadline());
-        let withdraw = Withdraw::new(Arc::clone(&job.ticket), call);
+        let withdraw = Withdraw::new(Arc::clone(&job.ticket), call, &self.pool);
         self.push(queue, job)?;
         let result = answer.await;
         withdraw.answered();
@@ -184,6 +195,9 @@ impl Core {
             Queue::LongReads => (self.start_long_readers(), &self.long_reads),
         };
         started.map_err(no_thread)?;
+        if queue != Queue::Writes {
+            self.gate.hurry(job.ticket.deadline().instant());
+        }
         jobs.push(job).map_err(|_| Failure::unavailable("the database is closed"))
     }
 
@@ -228,7 +242,35 @@ impl Core {
         let wal_bytes = self.wal_bytes();
         let (writes_waiting, reads_waiting) =
             (self.writes.waiting(), self.reads.waiting() + self.long_reads.waiting());
-        SqliteSnapshot { writes_waiting, reads_waiting, wal_bytes, ..self.stats.read() }
+        let log_is_long = self.log_is_long.load(Ordering::Relaxed);
+        SqliteSnapshot { writes_waiting, reads_waiting, wal_bytes, log_is_long, ..self.stats.read() }
+    }
+
+    /// The writer and the readers as a pool: each thread is a place, with a connection once it was needed.
+    pub(crate) fn shared_pool(&self) -> PoolSnapshot {
+        let (active, created_total, closed_total, timeouts_total) = self.pool.read();
+        let open = usize::try_from(created_total.saturating_sub(closed_total)).unwrap_or(usize::MAX);
+        PoolSnapshot {
+            active,
+            idle: open.saturating_sub(active),
+            waiting: self.writes.waiting() + self.reads.waiting() + self.long_reads.waiting(),
+            max: if self.in_memory() { 1 } else { 1 + 2 * self.options.readers },
+            created_total,
+            closed_total,
+            timeouts_total,
+        }
+    }
+
+    /// What an operator should know of right now.
+    pub(crate) fn alarms(&self) -> Vec<Arc<str>> {
+        let is_long = self.log_is_long.load(Ordering::Relaxed);
+        let limit = self.options.wal_limit;
+        let text = || {
+            format!(
+                "the write-ahead log is over its limit of {limit} bytes: reads keep it from being emptied"
+            )
+        };
+        is_long.then(|| text().into()).into_iter().collect()
     }
 }
 

@@ -17,6 +17,7 @@ pub(crate) struct Stats {
     thread_reads: AtomicU64,
     opened: AtomicU64,
     logs_emptied: AtomicU64,
+    log_holds: AtomicU64,
 }
 
 macro_rules! count {
@@ -29,7 +30,7 @@ macro_rules! count {
 
 impl Stats {
     count! { rerun reruns, rolled_back rollbacks, busy busy, thread_read thread_reads, opened opened,
-    log_emptied logs_emptied }
+    log_emptied logs_emptied, log_held log_holds }
 
     /// Inline reads are counted by the lane and handed over in bulk.
     pub(crate) fn inline_reads(&self, count: u64) {
@@ -55,6 +56,7 @@ impl Stats {
             thread_reads_total: get(&self.thread_reads),
             connections_total: get(&self.opened),
             logs_emptied_total: get(&self.logs_emptied),
+            log_holds_total: get(&self.log_holds),
             ..SqliteSnapshot::default()
         }
     }
@@ -84,13 +86,18 @@ pub struct SqliteSnapshot {
     pub connections_total: u64,
     /// Times that the writer paused to empty a log that reads had kept long.
     pub logs_emptied_total: u64,
+    /// Times that new reads on threads were held back for it, in vain or not.
+    pub log_holds_total: u64,
     /// Writes that wait for the writer.
     pub writes_waiting: usize,
     /// Reads that wait for a reader thread.
     pub reads_waiting: usize,
-    /// The size of the write-ahead log in bytes; grows while a long read holds an old snapshot. From 96 MiB on
-    /// the writer pauses once a second for up to 50 ms, so that reads that overlap can end, and warns where none do.
+    /// The size of the write-ahead log in bytes; grows while a long read holds an old snapshot. What is done
+    /// about it: [`SqliteOptions::wal_limit`](crate::SqliteOptions::wal_limit).
     pub wal_bytes: u64,
+    /// Whether the log is over its limit, and reads kept it from being emptied though new ones were held back; an
+    /// alert as long as it is so.
+    pub log_is_long: bool,
 }
 
 impl SqliteSnapshot {

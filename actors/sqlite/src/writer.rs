@@ -16,10 +16,6 @@ mod tests;
 
 use std::{collections::VecDeque, sync::Arc, time::Duration};
 
-use backstop_core::{clock, error::Failure};
-use backstop_sql::{Statement, Verb, memo::Memo, seen::Watched};
-use rusqlite::Connection;
-
 use crate::{
     connection::{self, Role},
     error::{self, During},
@@ -27,10 +23,13 @@ use crate::{
     job::{Job, Reply, Work},
     lock,
     options::Place,
+    pool::Kept,
     shared::Core,
     unwind::caught,
     watch::Watch,
 };
+use backstop_core::{clock, error::Failure};
+use backstop_sql::{Statement, Verb, memo::Memo, seen::Watched};
 
 /// While another process holds the lock, the writer looks at its own queue this often.
 const SLICE: Duration = Duration::from_millis(20);
@@ -46,6 +45,7 @@ pub(crate) fn run(core: &Arc<Core>) {
     let mut writer = Writer::new(core);
     let mut batch = Vec::new();
     while core.writes.drain(core.options.group_max, &mut batch) {
+        let _working = core.pool.work();
         writer.backlog.extend(batch.drain(..));
         core.changes(true);
         while !writer.backlog.is_empty() {
@@ -64,7 +64,7 @@ pub(crate) fn run(core: &Arc<Core>) {
 
 struct Writer<'a> {
     core: &'a Arc<Core>,
-    connection: Option<Connection>,
+    connection: Option<Kept>,
     file: Option<FileId>,
     log: LogId,
     care: log::LogCare,
@@ -138,7 +138,7 @@ impl<'a> Writer<'a> {
         self.wait_for_lock();
         let opened = connection::open(&self.core.options, Role::Writer { create }, &self.watch);
         let connection = opened.map_err(|error| error::failure(error, During::Open))?;
-        self.connection = Some(connection);
+        self.connection = Some(self.core.pool.keep(connection));
         if let Place::File(path) = &self.core.options.place {
             (self.file, self.log) = (FileId::of(path), LogId::of(path));
         }
@@ -181,7 +181,7 @@ impl<'a> Writer<'a> {
             lock::wait_until(clock::now());
             // readers of other processes may hold the log; then it stays, and nothing is lost
             let _ = connection.execute_batch("PRAGMA wal_checkpoint(TRUNCATE)");
-            let _ = connection.close();
+            drop(connection);
             if let Place::File(path) = &self.core.options.place
                 && !self.log.is_left(path)
             {

@@ -42,6 +42,7 @@ pub(crate) struct Recipe<B> {
     build: Arc<Build<B>>,
     pool: Arc<dyn Fn() -> PoolSnapshot + Send + Sync>,
     warnings: Arc<dyn Fn() -> Vec<Arc<str>> + Send + Sync>,
+    alarms: Arc<dyn Fn() -> Vec<Arc<str>> + Send + Sync>,
     insight: Option<Arc<dyn Any + Send + Sync>>,
 }
 
@@ -62,6 +63,11 @@ impl<B> Recipe<B> {
     fn warnings(&self) -> Vec<Arc<str>> {
         std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| (self.warnings)())).unwrap_or_default()
     }
+
+    /// Says what is wrong with what is shared; nothing where its own code panics.
+    fn alarms(&self) -> Vec<Arc<str>> {
+        std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| (self.alarms)())).unwrap_or_default()
+    }
 }
 
 impl<B> Clone for Recipe<B> {
@@ -70,6 +76,7 @@ impl<B> Clone for Recipe<B> {
             build: Arc::clone(&self.build),
             pool: Arc::clone(&self.pool),
             warnings: Arc::clone(&self.warnings),
+            alarms: Arc::clone(&self.alarms),
             insight: self.insight.clone(),
         }
     }
@@ -88,11 +95,15 @@ pub(crate) fn recipe<C: Connect>(connect: C) -> Result<(Recipe<C::Backend>, usiz
         let (connect, shared) = (connect.clone(), Arc::clone(&shared));
         Arc::new(move || connect.warnings(&shared))
     };
+    let alarms = {
+        let (connect, shared) = (connect.clone(), Arc::clone(&shared));
+        Arc::new(move || connect.alarms(&shared))
+    };
     let build: Arc<Build<C::Backend>> = Arc::new(move || {
         let (connect, shared) = (connect.clone(), Arc::clone(&shared));
         Box::pin(async move { connect.connect(&shared).await })
     });
-    Ok((Recipe { build, pool, warnings, insight }, lanes_max))
+    Ok((Recipe { build, pool, warnings, alarms, insight }, lanes_max))
 }
 
 pub(crate) struct Hub<B: Backend> {
@@ -371,6 +382,11 @@ impl<B: Backend> Hub<B> {
     /// Takes what the backend warns of.
     pub(crate) fn warnings(&self) -> Vec<Arc<str>> {
         self.recipe().map_or_else(Vec::new, |(_, recipe)| recipe.warnings())
+    }
+
+    /// Says what is wrong right now with what the instances share.
+    pub(crate) fn alarms(&self) -> Vec<Arc<str>> {
+        self.recipe().map_or_else(Vec::new, |(_, recipe)| recipe.alarms())
     }
 
     /// What the newest instances lend out of their work; `None` when there is none or the backend has ended.

@@ -102,6 +102,10 @@ impl Connect for FakeOptions {
     fn shared_pool(&self, _: &Shared) -> PoolSnapshot {
         PoolSnapshot { idle: self.shared_idle, ..PoolSnapshot::default() }
     }
+
+    fn alarms(&self, _: &Shared) -> Vec<Arc<str>> {
+        self.world.alarms()
+    }
 }
 
 /// One instance of the fake backend.

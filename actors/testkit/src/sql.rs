@@ -14,6 +14,7 @@
 //! ```
 
 mod crud;
+mod kept;
 mod schema;
 mod wire;
 
@@ -24,13 +25,13 @@ use backstop_core::{
     operation::Wire,
 };
 use backstop_sql::{
-    Execute, Query, QueryAs, Sql,
+    Execute, Query, QueryAs, Sql, TransactAsync, Transaction,
     crud::{Crud, CrudEngine, InsertMany, SelectManyAs, SelectOneAs},
 };
 use backstop_supervisor::BackendRef;
 use serde::Deserialize;
 
-pub use self::{crud::*, schema::*, wire::*};
+pub use self::{crud::*, kept::*, schema::*, wire::*};
 use crate::{
     contract::{Call, call},
     lane::OneLane,
@@ -44,6 +45,8 @@ pub trait SqlSubject: Deref<Target = OneLane<<Self as SqlSubject>::Connect>> + S
                      + CrudEngine
                      + Wire
                      + Serve<QueryAs<i64>>
+                     + Serve<Transaction>
+                     + Serve<TransactAsync<()>>
                      + Serve<SelectOneAs<User>>
                      + Serve<SelectOneAs<String>>
                      + Serve<SelectOneAs<i64>>
@@ -171,6 +174,9 @@ macro_rules! sql_suite {
             every_message_on_a_table_has_a_json_form
             an_atomic_batch_takes_messages_on_a_table_and_undoes_all_of_it
             arguments_of_a_message_on_a_table_that_cannot_be_read_are_named
+            a_list_drops_what_it_makes_stale_after_its_commit_alone
+            a_closure_drops_what_it_makes_stale_after_its_commit_alone
+            a_message_in_a_closure_that_fits_more_rows_ends_it_and_drops_nothing
         }
     };
     (@each $subject:ty: $($check:ident)*) => {

@@ -18,6 +18,7 @@ mod network;
 mod options;
 mod outages;
 mod pipes;
+mod planted;
 mod refused;
 mod rogue;
 mod seen;

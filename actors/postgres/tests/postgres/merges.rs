@@ -36,7 +36,7 @@ pub(crate) async fn look_up(
 }
 
 #[test]
-fn each_look_up_has_its_own_row_and_a_key_that_is_not_there_has_none() {
+pub(crate) fn each_look_up_has_its_own_row_and_a_key_that_is_not_there_has_none() {
     lane(async {
         let db = Db::new().await;
         db.run("CREATE TABLE t (id bigint PRIMARY KEY, name text)").await;

@@ -83,7 +83,7 @@ fn readers_that_leave_take_nothing_from_the_others() {
 }
 
 #[test]
-fn a_statement_that_all_its_readers_left_is_stopped_at_the_server() {
+pub(crate) fn a_statement_that_all_its_readers_left_is_stopped_at_the_server() {
     lane(async {
         let db = Db::with(|options| options.pool_size(1).max_overflow(0)).await;
         let sleep = |seconds: f64| Query::new("SELECT pg_sleep($1)").bind(seconds);

@@ -4,6 +4,8 @@ mod build;
 
 use std::{cell::RefCell, fmt, rc::Rc, sync::Arc};
 
+use backstop_core::planted::{self, Bug};
+
 use self::build::Build;
 use super::{
     draft::{Draft, Form},
@@ -77,10 +79,13 @@ impl Draft<'_> {
             None => Rc::new(Text::build(self, dialect)?),
         };
         let values = self.values(dialect);
-        let values = match &text.slots {
+        let mut values: Vec<_> = match &text.slots {
             None => values,
             Some(slots) => slots.iter().filter_map(|slot| values.get(*slot).cloned()).collect(),
         };
+        if planted::is(Bug::ValuesReversed) {
+            values.reverse();
+        }
         let mut request = Request::with_params(text.sql.clone(), Params::Positional(values));
         request.invalidates = self.writes().then(|| Arc::clone(self.table.tag()));
         Ok(request)

@@ -195,6 +195,13 @@ impl Request {
         self
     }
 
+    /// Names a tag of cached answers that it makes stale, such as `table:users`, in whatever message it runs.
+    #[must_use]
+    pub fn invalidating(mut self, tag: impl Into<Arc<str>>) -> Self {
+        self.invalidates = Some(tag.into());
+        self
+    }
+
     /// Compares what the statement did with what was expected; backends call it before they commit.
     ///
     /// # Errors

@@ -10,7 +10,7 @@ use std::{
 use backstop_core::message::{Class, Message};
 
 use super::{Request, Written};
-use crate::{Tx, TxError, TxOptions};
+use crate::{Tx, TxError, TxOptions, transaction::Tags};
 
 /// Runs a list of statements; all of them take effect or none. The reply has one entry per statement.
 ///
@@ -26,6 +26,7 @@ use crate::{Tx, TxError, TxOptions};
 pub struct Transaction {
     requests: Arc<Vec<Request>>,
     options: TxOptions,
+    tags: Vec<Arc<str>>,
 }
 
 impl Transaction {
@@ -39,6 +40,16 @@ impl Transaction {
     #[must_use]
     pub fn then(mut self, request: Request) -> Self {
         Arc::make_mut(&mut self.requests).push(request);
+        self
+    }
+
+    /// Names a tag of cached answers that it makes stale, such as `table:users`, beside those of its statements.
+    ///
+    /// They are dropped after the commit and before the caller hears of it, also where the commit's fate is
+    /// unknown; never after a rollback.
+    #[must_use]
+    pub fn invalidating(mut self, tag: impl Into<Arc<str>>) -> Self {
+        self.tags.push(tag.into());
         self
     }
 
@@ -64,7 +75,7 @@ impl Transaction {
 
 impl FromIterator<Request> for Transaction {
     fn from_iter<I: IntoIterator<Item = Request>>(requests: I) -> Self {
-        Self { requests: Arc::new(requests.into_iter().collect()), options: TxOptions::default() }
+        Self { requests: Arc::new(requests.into_iter().collect()), ..Self::default() }
     }
 }
 
@@ -77,9 +88,8 @@ impl Message for Transaction {
     }
 
     fn invalidates(&self, tag: &mut dyn FnMut(&str)) {
-        for stale in self.requests.iter().filter_map(|request| request.invalidates.as_deref()) {
-            tag(stale);
-        }
+        let of_statements = self.requests.iter().filter_map(|request| request.invalidates.as_ref());
+        of_statements.chain(&self.tags).for_each(|stale| tag(stale));
     }
 }
 
@@ -105,6 +115,7 @@ impl Message for Transaction {
 pub struct Transact<R> {
     body: Arc<dyn TxBody>,
     options: TxOptions,
+    tags: Arc<Tags>,
     reply: PhantomData<fn() -> R>,
 }
 
@@ -114,7 +125,17 @@ impl<R: Send + 'static> Transact<R> {
     where
         F: Fn(&mut Tx<'_>) -> Result<R, TxError> + Send + 'static,
     {
-        Self { body: Arc::new(Body(Mutex::new(body))), options: TxOptions::default(), reply: PhantomData }
+        let tags: Arc<Tags> = Arc::default();
+        let body = Arc::new(Body(Mutex::new(body), Arc::clone(&tags)));
+        Self { body, options: TxOptions::default(), tags, reply: PhantomData }
+    }
+
+    /// Names a tag of cached answers that it makes stale, such as `table:users`; the closure may name more by
+    /// [`Tx::invalidate`].
+    #[must_use]
+    pub fn invalidating(self, tag: impl Into<Arc<str>>) -> Self {
+        self.tags.add(tag.into());
+        self
     }
 
     /// Sets how it runs.
@@ -150,6 +171,10 @@ impl<R: Send + 'static> Message for Transact<R> {
     fn class(&self) -> Class {
         Class::Transaction
     }
+
+    fn invalidates(&self, tag: &mut dyn FnMut(&str)) {
+        self.tags.each(tag);
+    }
 }
 
 /// A closure whose reply has no type, for the thread that runs it.
@@ -165,7 +190,7 @@ pub trait TxBody: Send + Sync {
 }
 
 /// The lock makes a closure that is only `Send` shareable; one thread at a time runs it, so it never waits.
-struct Body<F>(Mutex<F>);
+struct Body<F>(Mutex<F>, Arc<Tags>);
 
 impl<F, R> TxBody for Body<F>
 where
@@ -174,6 +199,7 @@ where
 {
     fn run(&self, tx: &mut Tx<'_>) -> Result<Box<dyn Any + Send>, TxError> {
         let body = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        tx.tags = Some(Arc::clone(&self.1));
         body(tx).map(|reply| Box::new(reply) as Box<dyn Any + Send>)
     }
 }

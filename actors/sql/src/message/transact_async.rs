@@ -5,7 +5,7 @@ use std::{any::Any, fmt, marker::PhantomData, sync::Arc};
 use backstop_core::message::{Class, Message};
 use futures_util::future::LocalBoxFuture;
 
-use crate::{AsyncTx, TxError, TxOptions};
+use crate::{AsyncTx, TxError, TxOptions, transaction::Tags};
 
 /// Runs an async closure inside a transaction: commits when it returns `Ok`, rolls back when it returns `Err`,
 /// panics, or its caller goes away.
@@ -30,6 +30,7 @@ use crate::{AsyncTx, TxError, TxOptions};
 pub struct TransactAsync<R> {
     body: Arc<dyn AsyncTxBody>,
     options: TxOptions,
+    tags: Arc<Tags>,
     reply: PhantomData<fn() -> R>,
 }
 
@@ -39,7 +40,17 @@ impl<R: Send + 'static> TransactAsync<R> {
     where
         F: AsyncFn(&mut AsyncTx<'_>) -> Result<R, TxError> + Send + Sync + 'static,
     {
-        Self { body: Arc::new(Body(body)), options: TxOptions::default(), reply: PhantomData }
+        let tags: Arc<Tags> = Arc::default();
+        let body = Arc::new(Body(body, Arc::clone(&tags)));
+        Self { body, options: TxOptions::default(), tags, reply: PhantomData }
+    }
+
+    /// Names a tag of cached answers that it makes stale, such as `table:users`; the closure may name more by
+    /// [`AsyncTx::invalidate`].
+    #[must_use]
+    pub fn invalidating(self, tag: impl Into<Arc<str>>) -> Self {
+        self.tags.add(tag.into());
+        self
     }
 
     /// Sets how it runs.
@@ -75,6 +86,10 @@ impl<R: Send + 'static> Message for TransactAsync<R> {
     fn class(&self) -> Class {
         Class::Transaction
     }
+
+    fn invalidates(&self, tag: &mut dyn FnMut(&str)) {
+        self.tags.each(tag);
+    }
 }
 
 /// A closure whose reply has no type, for the backend that runs it.
@@ -87,7 +102,7 @@ pub trait AsyncTxBody: Send + Sync {
     -> LocalBoxFuture<'a, Result<Box<dyn Any + Send>, TxError>>;
 }
 
-struct Body<F>(F);
+struct Body<F>(F, Arc<Tags>);
 
 impl<F, R> AsyncTxBody for Body<F>
 where
@@ -98,6 +113,7 @@ where
         &'a self,
         tx: &'a mut AsyncTx<'_>,
     ) -> LocalBoxFuture<'a, Result<Box<dyn Any + Send>, TxError>> {
+        tx.tags = Some(Arc::clone(&self.1));
         Box::pin(async move { (self.0)(tx).await.map(|reply| Box::new(reply) as Box<dyn Any + Send>) })
     }
 }

@@ -1,12 +1,12 @@
 //! An open transaction whose closure awaits.
 
-use std::fmt;
+use std::{fmt, sync::Arc};
 
 use backstop_core::error::Failure;
 use futures_util::future::LocalBoxFuture;
 use serde::de::DeserializeOwned;
 
-use super::{TxError, rows_of, typed};
+use super::{Tags, TxError, note, rows_of, typed};
 use crate::{Params, Request, Rows, Sql, Written};
 
 /// An open transaction for a closure that awaits. It ends when the closure returns: `Ok` commits, `Err` and a
@@ -20,6 +20,8 @@ pub struct AsyncTx<'a> {
     /// Depth of savepoints, which are named by it.
     depth: usize,
     hooks: Vec<AfterCommit>,
+    /// The list of the message; none where no message runs it.
+    pub(crate) tags: Option<Arc<Tags>>,
 }
 
 /// What runs once a commit is proven.
@@ -67,7 +69,7 @@ pub trait AsyncTxEngine {
 impl<'a> AsyncTx<'a> {
     /// Lends an engine's transaction to a closure.
     pub fn new(engine: &'a mut dyn AsyncTxEngine) -> Self {
-        Self { engine, depth: 0, hooks: Vec::new() }
+        Self { engine, depth: 0, hooks: Vec::new(), tags: None }
     }
 
     /// Runs a statement.
@@ -82,12 +84,14 @@ impl<'a> AsyncTx<'a> {
         self.run(&Request::with_params(sql, params)).await
     }
 
-    /// Runs a statement with its limits.
+    /// Runs a statement with its limits, such as what a message on a table is lowered to; the tag that it names is
+    /// dropped as with [`Self::invalidate`].
     ///
     /// # Errors
     /// What the statement failed with; also when it hit another number of rows than it expects. What it did
     /// then lasts only if the closure handles the error and commits.
     pub async fn run(&mut self, request: &Request) -> Result<Written, TxError> {
+        note(self.tags.as_ref(), request.invalidates.as_ref());
         let written = self.engine.run(request).await?;
         request.check_rows(&written)?;
         Ok(written)
@@ -115,7 +119,7 @@ impl<'a> AsyncTx<'a> {
 
     /// Runs a part that can fail by itself: what it did is undone, and the transaction goes on.
     ///
-    /// Hooks that the part registered are forgotten with it.
+    /// Hooks and tags that the part registered are forgotten with it.
     ///
     /// # Errors
     /// What the part returned, or what the engine said of the savepoint.
@@ -124,6 +128,7 @@ impl<'a> AsyncTx<'a> {
         part: impl AsyncFnOnce(&mut AsyncTx<'_>) -> Result<R, TxError>,
     ) -> Result<R, TxError> {
         let (depth, hooks) = (self.depth, self.hooks.len());
+        let tags = self.tags.as_ref().map(|tags| tags.len());
         self.engine.savepoint(SavepointVerb::Set(depth)).await?;
         self.depth += 1;
         let result = part(self).await;
@@ -131,13 +136,25 @@ impl<'a> AsyncTx<'a> {
         if result.is_err() {
             self.hooks.truncate(hooks);
             self.engine.savepoint(SavepointVerb::RollBack(depth)).await?;
+            // not before: until it is undone, it may last
+            if let (Some(all), Some(tags)) = (&self.tags, tags) {
+                all.truncate(tags);
+            }
         }
         self.engine.savepoint(SavepointVerb::Release(depth)).await?;
         result
     }
 
-    /// Has `hook` run once the commit is proven, such as the invalidation of a cache; never after a rollback,
-    /// and not while a commit's fate is unknown.
+    /// Names a tag of cached answers that the transaction makes stale, such as `table:users`.
+    ///
+    /// They are dropped after the commit and before the caller hears of it, also where the commit's fate is
+    /// unknown, because it may have happened; never after a rollback.
+    pub fn invalidate(&mut self, tag: impl Into<Arc<str>>) {
+        note(self.tags.as_ref(), Some(&tag.into()));
+    }
+
+    /// Has `hook` run once the commit is proven, such as a word to somebody else; never after a rollback, and not
+    /// while a commit's fate is unknown.
     pub fn after_commit(&mut self, hook: impl FnOnce() + Send + 'static) {
         self.hooks.push(Box::new(hook));
     }

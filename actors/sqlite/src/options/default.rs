@@ -55,3 +55,11 @@ pub(super) fn slow_query_threshold() -> Duration {
 pub(super) fn leak_after() -> Duration {
     seen::LEAK_AFTER
 }
+
+pub(super) fn wal_limit() -> usize {
+    96 << 20
+}
+
+pub(super) fn wal_hold() -> Duration {
+    Duration::from_millis(250)
+}

@@ -16,6 +16,7 @@ use crate::{
     error::{self, During},
     job::{self, Job, Reply, Ticket, Work},
     lock,
+    pool::Kept,
     run::{self, Limits},
     session,
     shared::Core,
@@ -47,6 +48,7 @@ fn serve(core: &Arc<Core>, drain: impl Fn(&mut Vec<Job>) -> bool) {
     let mut reader = Reader { core, connection: None, watch: Arc::default(), memo };
     let mut batch = Vec::new();
     while drain(&mut batch) {
+        let _working = core.pool.work();
         if caught(|| reader.serve(&mut batch)).is_none() {
             batch.clear();
             reader.connection = None;
@@ -61,7 +63,7 @@ fn share(core: &Core) -> usize {
 
 struct Reader<'a> {
     core: &'a Arc<Core>,
-    connection: Option<(u64, Connection)>,
+    connection: Option<(u64, Kept)>,
     watch: Arc<Watch>,
     /// Statements of closures.
     memo: Memo<Arc<Watched>>,
@@ -80,15 +82,34 @@ impl Reader<'_> {
         if batch.len() == 1
             && let Some(job) = batch.pop_if(|job| !matches!(job.work, Work::Read(..)))
         {
+            self.core.gate.pass(job.ticket.deadline().instant());
             return serve_long(self.core, connection, &self.watch, &mut self.memo, job);
         }
-        // one snapshot for all of them: it is taken after each of them was asked for
+        while !batch.is_empty() {
+            self.serve_in_one(connection, batch);
+        }
+    }
+
+    /// Serves with one snapshot, which is taken after each of them was asked for; all of them, unless the log is to
+    /// be emptied meanwhile.
+    fn serve_in_one(&self, connection: &Connection, batch: &mut Vec<Job>) {
+        self.pass_gate(batch);
         let shared = batch.len() > 1 && connection.execute_batch("BEGIN").is_ok();
-        for job in batch.drain(..) {
-            self.serve_one(connection, job);
+        while !batch.is_empty() {
+            self.serve_one(connection, batch.remove(0));
+            if shared && self.core.gate.is_closed() {
+                break;
+            }
         }
         if shared {
             let _ = connection.execute_batch("COMMIT");
+        }
+    }
+
+    /// Waits while the log is being emptied, no longer than the most urgent of them may.
+    fn pass_gate(&self, batch: &[Job]) {
+        if let Some(urgent) = batch.iter().map(|job| job.ticket.deadline().instant()).min() {
+            self.core.gate.pass(urgent);
         }
     }
 
@@ -140,7 +161,7 @@ impl Reader<'_> {
             });
         let connection = opened.map_err(|error| error::failure(error, During::Open))?;
         self.core.stats.opened();
-        self.connection = Some((epoch, connection));
+        self.connection = Some((epoch, self.core.pool.keep(connection)));
         Ok(())
     }
 }

@@ -1,19 +1,21 @@
 //! The write-ahead log: how it grows, and what is left when it is damaged.
 
 use std::{
+    cell::Cell,
     fs,
     io::{Read as _, Seek as _, SeekFrom, Write as _},
     path::Path,
     rc::Rc,
+    time::Duration,
 };
 
-use backstop_core::clock;
+use backstop_core::{backend::Connect as _, clock};
 use backstop_sqlite::{
-    Synchronous,
+    SqliteSnapshot, Synchronous,
     sql::{Execute, Query, QueryAs},
 };
 
-use crate::support::{Db, LONG, lane};
+use crate::support::{Db, LONG, lane, until};
 
 fn insert(v: i64) -> Execute {
     Execute::new("INSERT INTO t(v) VALUES (?)").bind(v)
@@ -93,6 +95,135 @@ fn sl7_reads_that_overlap_for_ever_do_not_keep_the_log_from_being_emptied() {
         assert!(snapshot.thread_reads_total > 100, "{snapshot:?}");
         readers.iter().for_each(tokio::task::JoinHandle::abort);
         assert_eq!(db.count("big").await, 1_000);
+    });
+}
+
+/// A database with a log of 8 MiB at most, 4 MB in `big`, and `t` for the readers.
+async fn small_log(hold: Duration) -> Rc<Db> {
+    let db = Db::with(|options| {
+        options.synchronous(Synchronous::Normal).wal_limit(LIMIT).wal_hold(hold).readers(2)
+    });
+    let db = Rc::new(db.await);
+    db.run("CREATE TABLE t(id INTEGER PRIMARY KEY, v)").await;
+    db.run("CREATE TABLE big(v)").await;
+    write_much(&db).await;
+    db
+}
+
+const LIMIT: usize = 8 << 20;
+
+/// A read that takes so many steps on a thread, and looks at the database.
+fn steps(steps: i64) -> Query {
+    let sql = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < ?)
+               SELECT count(*), (SELECT count(*) FROM t) FROM n";
+    Query::new(sql).bind(steps)
+}
+
+/// Makes a read that takes much longer than the writer's pause of 50 ms.
+async fn longer_than_a_pause(db: &Db) -> i64 {
+    let mut rows = 50_000;
+    loop {
+        let began = clock::now();
+        db.ask(steps(rows)).await.unwrap();
+        if clock::now() - began > Duration::from_millis(300) {
+            return rows;
+        }
+        rows *= 2;
+    }
+}
+
+/// Writes until `done`; returns the largest size of the log on the way.
+async fn write_until(db: &Db, what: &str, done: impl Fn(&SqliteSnapshot) -> bool) -> u64 {
+    let (mut largest, given_up) = (0, clock::now() + 2 * LONG);
+    loop {
+        let snapshot = db.shared.snapshot();
+        largest = largest.max(snapshot.wal_bytes);
+        if done(&snapshot) {
+            return largest;
+        }
+        assert!(clock::now() < given_up, "waited for {what}: {snapshot:?}");
+        // what is equal would not be written again
+        db.run("UPDATE big SET v = randomblob(4000) WHERE rowid <= 500").await;
+    }
+}
+
+#[test]
+fn sl7_long_reads_that_overlap_for_ever_do_not_keep_the_log_from_being_emptied() {
+    lane(async {
+        let db = small_log(Duration::from_secs(5)).await;
+        let rows = longer_than_a_pause(&db).await;
+        let (reads, shortest) = (Rc::new(Cell::new(0)), Rc::new(Cell::new(LONG)));
+        // two threads are at it, and two reads wait for them at any time
+        let readers: Vec<_> = (0..4)
+            .map(|_| {
+                let (db, reads, shortest) = (Rc::clone(&db), Rc::clone(&reads), Rc::clone(&shortest));
+                tokio::task::spawn_local(async move {
+                    loop {
+                        let began = clock::now();
+                        db.ask(steps(rows)).await.unwrap();
+                        shortest.set(shortest.get().min(clock::now() - began));
+                        reads.set(reads.get() + 1);
+                    }
+                })
+            })
+            .collect();
+        for round in 1..=2 {
+            let before = reads.get();
+            let holds = db.shared.snapshot().log_holds_total;
+            let is_emptied = |seen: &SqliteSnapshot| seen.logs_emptied_total == round;
+            let largest = write_until(&db, "an empty log", is_emptied).await;
+            let snapshot = db.shared.snapshot();
+            assert!(largest > LIMIT as u64 && snapshot.wal_bytes <= LIMIT as u64, "{largest} {snapshot:?}");
+            assert!(snapshot.log_holds_total > holds, "a pause was enough: {snapshot:?}");
+            assert!(!snapshot.log_is_long && db.options.alarms(&db.shared).is_empty(), "{snapshot:?}");
+            assert!(reads.get() > before, "no read ended while the log grew");
+        }
+        assert!(shortest.get() > Duration::from_millis(50), "{shortest:?}");
+        readers.iter().for_each(tokio::task::JoinHandle::abort);
+    });
+}
+
+#[test]
+fn sl7_a_read_without_end_is_an_alarm_and_neither_stops_the_others_nor_those_who_write() {
+    lane(async {
+        let db = small_log(Duration::from_millis(100)).await;
+        let endless = db.start(2 * LONG, steps(i64::MAX)).await;
+        until("a read that runs", async || db.options.shared_pool(&db.shared).active > 0).await;
+        assert!(db.options.alarms(&db.shared).is_empty());
+        write_until(&db, "the alarm", |seen| seen.log_is_long).await;
+        let alarms = db.options.alarms(&db.shared);
+        assert!(alarms.len() == 1 && alarms[0].contains("8388608 bytes"), "{alarms:?}");
+        assert_eq!(alarms, db.options.alarms(&db.shared), "the same words as long as it lasts");
+        // the other thread reads, and short reads need none
+        db.ask(steps(50_000)).await.unwrap();
+        assert_eq!(db.count("t").await, 0);
+        assert_eq!(db.shared.snapshot().logs_emptied_total, 0);
+        endless.abort();
+        // the engine uses the log anew by itself then
+        write_until(&db, "a short log", |seen| !seen.log_is_long && seen.wal_bytes <= LIMIT as u64).await;
+        assert!(db.options.alarms(&db.shared).is_empty());
+    });
+}
+
+#[test]
+fn reads_are_held_back_for_half_of_the_time_they_have_left_at_most_and_short_ones_never() {
+    lane(async {
+        let db = small_log(Duration::from_secs(10)).await;
+        let endless = db.start(2 * LONG, steps(i64::MAX)).await;
+        until("a read that runs", async || db.options.shared_pool(&db.shared).active > 0).await;
+        let writes = Rc::clone(&db);
+        let writer = tokio::task::spawn_local(async move { write_until(&writes, "ever", |_| false).await });
+        until("reads held back", async || db.shared.snapshot().log_holds_total == 1).await;
+        let (began, within) = (clock::now(), Duration::from_secs(4));
+        assert_eq!(db.count("t").await, 0);
+        assert!(clock::now() < began + within / 2, "a short read waited");
+        // the other thread takes this one, and the urgent one is behind it
+        let patient = db.start(2 * LONG, steps(50_000)).await;
+        db.ask_in(within, steps(50_000)).await.unwrap();
+        assert!(clock::now() >= began + within / 2, "a read on a thread did not wait");
+        patient.await.unwrap().unwrap();
+        endless.abort();
+        writer.abort();
     });
 }
 

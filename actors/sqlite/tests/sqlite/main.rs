@@ -17,6 +17,8 @@ mod lifecycle;
 mod log;
 mod options;
 mod panics;
+mod planted;
+mod pool;
 mod reads;
 mod seen;
 mod streams;

@@ -22,6 +22,8 @@ fn each_absurd_setting_is_named() {
         (good().transaction_idle(Duration::ZERO), "transaction_idle"),
         (good().stream_idle(Duration::ZERO), "stream_idle"),
         (good().stream_idle(Duration::from_secs(4_000)), "stream_idle"),
+        (good().wal_limit(4 << 20), "wal_limit"),
+        (good().wal_hold(Duration::from_secs(11)), "wal_hold"),
     ];
     for (options, setting) in cases {
         assert_eq!(options.share().unwrap_err().setting(), setting);
@@ -75,7 +77,7 @@ fn settings_as_data_are_those_of_the_setters() {
     same(r#"{"path": ":memory:"}"#, SqliteOptions::memory());
     let all = r#"{"path": "a.db", "create": false, "readers": 3, "synchronous": "normal", "busy_timeout": "500ms",
         "statement_cache": 4, "group_max": 5, "rows_max": 6, "bytes_max": 7000, "inline_steps": 8000,
-        "transaction_idle": "1.5s"}"#;
+        "transaction_idle": "1.5s", "wal_limit": 9000000, "wal_hold": "0ms"}"#;
     let set = SqliteOptions::file("a.db")
         .create(false)
         .readers(3)
@@ -86,7 +88,9 @@ fn settings_as_data_are_those_of_the_setters() {
         .rows_max(6)
         .bytes_max(7_000)
         .inline_steps(8_000)
-        .transaction_idle(Duration::from_millis(1_500));
+        .transaction_idle(Duration::from_millis(1_500))
+        .wal_limit(9_000_000)
+        .wal_hold(Duration::ZERO);
     same(all, set);
 }
 

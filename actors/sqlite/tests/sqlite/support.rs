@@ -16,7 +16,7 @@ use backstop_sqlite::{Sqlite, SqliteOptions, sql::Transact};
 use backstop_testkit::lane::OneLane;
 use tempfile::TempDir;
 
-pub(crate) use backstop_testkit::lane::{End, LONG, ask, assert_failed, lane};
+pub(crate) use backstop_testkit::lane::{End, LONG, ask, assert_failed, lane, until};
 
 /// A statement that runs for minutes unless something stops it.
 pub(crate) const ENDLESS: &str = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 100000000000) SELECT count(*) FROM n";

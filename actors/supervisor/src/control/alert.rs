@@ -19,6 +19,7 @@ const POOL_WITHIN: Duration = Duration::from_millis(180);
 /// Judges the snapshots of the backend; never on the path of a call.
 pub(super) async fn watch_alerts<B: Backend>(hub: Arc<Hub<B>>) {
     let mut alerts = Alerts::default();
+    let mut alarms = Vec::new();
     loop {
         let interval = hub.guard.policy().alert.interval;
         tokio::time::sleep(interval.unwrap_or(OFF_LOOK)).await;
@@ -26,6 +27,11 @@ pub(super) async fn watch_alerts<B: Backend>(hub: Arc<Hub<B>>) {
         for message in hub.warnings() {
             hub.event(EventKind::Alert { message });
         }
+        let before = std::mem::replace(&mut alarms, hub.alarms());
+        let gone = before.iter().filter(|message| !alarms.contains(message)).cloned();
+        gone.for_each(|message| hub.event(EventKind::AlertEnded { message }));
+        let new = alarms.iter().filter(|message| !before.contains(message)).cloned();
+        new.for_each(|message| hub.event(EventKind::Alert { message }));
         let policy = hub.guard.policy();
         if policy.alert.interval.is_none() {
             alerts = Alerts::default();

@@ -70,3 +70,19 @@ fn alerts_can_be_switched_off() {
         assert_eq!(alerts(&stage), Vec::<String>::new());
     });
 }
+
+#[test]
+fn what_a_backend_finds_wrong_is_told_once_and_once_when_it_is_over() {
+    sim::run(async {
+        let stage = Stage::new(no_retries()).await;
+        stage.world.set_alarms(&["the log is long"]);
+        sim::pass(secs(20)).await;
+        assert_eq!(alerts(&stage), ["the log is long"]);
+        stage.world.set_alarms(&["the log is long", "a file is gone"]);
+        sim::pass(secs(6)).await;
+        stage.world.set_alarms(&[]);
+        sim::pass(secs(6)).await;
+        let told = ["the log is long", "a file is gone", "-the log is long", "-a file is gone"];
+        assert_eq!(alerts(&stage), told);
+    });
+}

@@ -113,6 +113,7 @@ struct Inner {
     mode: Mode,
     connects: VecDeque<ConnectEnd>,
     close: CloseEnd,
+    alarms: Vec<Arc<str>>,
     probe_panics: u32,
     instances: u64,
     shares: usize,
@@ -139,6 +140,17 @@ impl World {
     #[must_use]
     pub fn mode(&self) -> Mode {
         self.0.lock().mode.clone()
+    }
+
+    /// Says what is wrong from now on.
+    pub fn set_alarms(&self, alarms: &[&str]) {
+        self.0.lock().alarms = alarms.iter().map(|alarm| Arc::from(*alarm)).collect();
+    }
+
+    /// Returns what is wrong.
+    #[must_use]
+    pub fn alarms(&self) -> Vec<Arc<str>> {
+        self.0.lock().alarms.clone()
     }
 
     /// Plans how the next instances come to be; those after the plan are built.
