@@ -27,7 +27,8 @@ impl Autocommit {
         Rc::new(Self { lane, pipes: Pipes::default() })
     }
 
-    /// Reads; a statement that was prepared under another schema is prepared anew, once.
+    /// Reads; a statement that was prepared under another schema is prepared anew, once, and sent without a name if it
+    /// turns out then that names are lost.
     ///
     /// # Errors
     /// What the server said, or that there was no connection; `not_a_read` where the statement returns no rows.
@@ -41,9 +42,14 @@ impl Autocommit {
         request: &Request,
         operation: &'static str,
     ) -> Result<Rows, Failure> {
+        let core = &self.lane.core;
+        let had_names = core.naming().is_on();
         let mut result = self.read_once(call, known, request, operation).await;
         if result.as_ref().is_err_and(invalidates_statements) {
-            self.lane.core.schema_changed();
+            core.schema_changed();
+            result = Box::pin(self.read_once(call, known, request, operation)).await;
+        }
+        if had_names && !core.naming().is_on() && result.as_ref().is_err_and(invalidates_statements) {
             result = Box::pin(self.read_once(call, known, request, operation)).await;
         }
         let written = result.map_err(|failure| self.judged(failure))?;
@@ -57,7 +63,7 @@ impl Autocommit {
         request: &Request,
         operation: &'static str,
     ) -> Result<Written, Failure> {
-        if known.may_share() {
+        if known.may_share() && self.lane.core.naming().is_on() {
             return self.member(call, operation).await?.read(call, known, request).await;
         }
         // boxed, so that short statements carry no room for it
@@ -97,17 +103,31 @@ impl Autocommit {
         operation: &'static str,
     ) -> Result<Written, Failure> {
         let core = &self.lane.core;
-        let lease = self.lane.acquire(call, operation).await?;
-        let mut result = lease.statement(call, known, request, Mode::Write).await;
+        let had_names = core.naming().is_on();
+        let mut result = self.write_once(call, known, request, operation).await;
         if result.as_ref().is_err_and(invalidates_statements) {
             // Refused before it began: the table is no longer what it was when the statement was prepared.
             core.schema_changed();
-            result = Box::pin(lease.statement(call, known, request, Mode::Write)).await;
+            result = Box::pin(self.write_once(call, known, request, operation)).await;
+        }
+        if had_names && !core.naming().is_on() && result.as_ref().is_err_and(invalidates_statements) {
+            result = Box::pin(self.write_once(call, known, request, operation)).await;
         }
         if known.changes_schema && result.is_ok() {
             core.schema_changed();
         }
         result.map_err(|failure| self.judged(failure))
+    }
+
+    async fn write_once(
+        &self,
+        call: &CallContext,
+        known: &Known,
+        request: &Request,
+        operation: &'static str,
+    ) -> Result<Written, Failure> {
+        let lease = self.lane.acquire(call, operation).await?;
+        lease.statement(call, known, request, Mode::Write).await
     }
 
     /// Notes what a failure says about the host.

@@ -16,7 +16,7 @@ use serde::de::DeserializeOwned;
 use tokio::task::JoinHandle;
 
 use crate::{
-    PostgresShared,
+    PostgresShared, ahead,
     autocommit::Autocommit,
     bulk,
     error::During,
@@ -45,6 +45,7 @@ impl Postgres {
         let lane = Arc::new(Lane::new(&shared.core, shared.core.next_lane())?);
         shared.core.join(&lane);
         janitor::start(&shared.core, &lane);
+        ahead::start(&shared.core, &lane);
         Ok(Self {
             shared,
             autocommit: Autocommit::new(lane),
@@ -163,7 +164,9 @@ impl Serve<BatchInsert> for Postgres {
         let lease = self.lane().acquire(call, "batch_insert").await?;
         let stats = self.shared.core.seen.statement(&message.summary());
         let noted = stats.begin("batch_insert");
-        let report = lease.borrowed(|client| bulk::insert(client, message, call)).await;
+        let core = &self.shared.core;
+        let session = bulk::Session::of(core.naming(), core.options());
+        let report = lease.borrowed(|client| bulk::insert(client, message, call, &session)).await;
         noted.end(&report, |report| report.affected);
         report.map_err(|failure| self.judged(failure))
     }

@@ -16,9 +16,10 @@
 mod copy;
 mod cut;
 mod statement;
+mod text;
 mod unnest;
 
-use std::{ops::Range, sync::Arc};
+use std::{borrow::Cow, ops::Range, sync::Arc};
 
 use backstop_core::{
     call::CallContext,
@@ -28,14 +29,19 @@ use backstop_sql::{
     BatchInsert, ChunkReport, Dialect, InsertReport,
     message::{Chunk, Chunks},
 };
-use tokio_postgres::{Client, Statement};
+use tokio_postgres::Client;
 
-use self::cut::Way;
+use self::{cut::Way, text::Text};
 pub(crate) use self::{
     cut::weight,
     statement::{push_array_type, push_target},
 };
-use crate::error::{During, failure};
+use crate::{
+    error::{During, failure},
+    naming::Naming,
+    options::PostgresOptions,
+    pooled,
+};
 
 /// From so many rows on, COPY is worth its BEGIN and COMMIT.
 const COPY_ROWS: usize = 1_000;
@@ -56,17 +62,35 @@ pub(crate) async fn insert(
     client: &Client,
     message: &BatchInsert,
     call: &CallContext,
+    session: &Session<'_>,
 ) -> Result<InsertReport, Failure> {
     message.check(Dialect::Postgres)?;
     if message.is_empty() {
         return Ok(InsertReport::default());
     }
     call.enter(Phase::Execute);
-    let batch = Batch::describe(client, message, call).await?;
+    let batch = Batch::describe(client, message, call, session).await?;
     let quickest = if message.len() >= COPY_ROWS { Way::Copy } else { Way::Unnest };
     match batch.run(quickest).await {
         Err(refused) if quickest == Way::Copy && copy::is_refused(&refused) => batch.run(Way::Unnest).await,
         ended => ended,
+    }
+}
+
+/// What the batch may expect of its session.
+pub(crate) struct Session<'a> {
+    /// Statements have names that the session keeps.
+    has_names: bool,
+    begin: Cow<'a, str>,
+}
+
+impl Session<'_> {
+    pub(crate) fn of(naming: &Naming, options: &PostgresOptions) -> Self {
+        if naming.is_on() {
+            return Self { has_names: true, begin: "BEGIN".into() };
+        }
+        let begin = format!("BEGIN READ WRITE{}", pooled::limits(options)).into();
+        Self { has_names: false, begin }
     }
 }
 
@@ -75,8 +99,9 @@ struct Batch<'a> {
     client: &'a Client,
     message: &'a BatchInsert,
     call: &'a CallContext,
+    session: &'a Session<'a>,
     /// One row by `VALUES`; its parameters are the columns.
-    row: Statement,
+    row: Text,
 }
 
 impl<'a> Batch<'a> {
@@ -84,10 +109,10 @@ impl<'a> Batch<'a> {
         client: &'a Client,
         message: &'a BatchInsert,
         call: &'a CallContext,
+        session: &'a Session<'a>,
     ) -> Result<Self, Failure> {
-        let described = client.prepare(&statement::row(message)).await;
-        let row = described.map_err(|error| failure(error, During::Prepare, false))?;
-        Ok(Self { client, message, call, row })
+        let row = Text::describe(client, statement::row(message), session.has_names).await?;
+        Ok(Self { client, message, call, session, row })
     }
 
     async fn run(&self, quickest: Way) -> Result<InsertReport, Failure> {
@@ -105,13 +130,12 @@ impl<'a> Batch<'a> {
         let mut unnest = None;
         if cuts.iter().any(|(way, _)| *way == Way::Unnest) {
             let text = statement::unnest(self.message, self.row.params());
-            let prepared = self.client.prepare(&text).await;
-            unnest = Some(prepared.map_err(|error| failure(error, During::Prepare, false))?);
+            unnest = Some(Arc::new(Text::describe(self.client, text, self.session.has_names).await?));
         }
         let part = |(way, rows): (Way, Range<usize>)| {
             let plan = match (way, &unnest) {
                 (Way::Copy, _) => Plan::Copy,
-                (Way::Unnest, Some(statement)) => Plan::Unnest(statement.clone()),
+                (Way::Unnest, Some(text)) => Plan::Unnest(Arc::clone(text)),
                 _ => Plan::Rows,
             };
             Part { plan, chunk: self.message.cut(rows, Arc::from("")) }
@@ -130,7 +154,7 @@ impl<'a> Batch<'a> {
             push(&mut report, part, Ok(affected));
             return Ok(report);
         }
-        self.simple("BEGIN").await?;
+        self.simple(&self.session.begin).await?;
         for part in parts {
             match self.send(part).await {
                 Ok(affected) => push(&mut report, part, Ok(affected)),
@@ -164,7 +188,7 @@ impl<'a> Batch<'a> {
 
     /// One chunk in a transaction of its own.
     async fn alone(&self, part: &Part) -> Result<u64, Failure> {
-        self.simple("BEGIN").await?;
+        self.simple(&self.session.begin).await?;
         match self.send(part).await {
             Ok(affected) => self.commit().await.map(|()| affected),
             Err(failed) => Err(self.undone(failed).await),
@@ -175,7 +199,7 @@ impl<'a> Batch<'a> {
     async fn send(&self, part: &Part) -> Result<u64, Failure> {
         let sent = match &part.plan {
             Plan::Copy => copy::send(self.client, self.message, &part.chunk, self.row.params()).await,
-            Plan::Unnest(statement) => unnest::send(self.client, &part.chunk, statement).await,
+            Plan::Unnest(text) => unnest::send(self.client, &part.chunk, text).await,
             Plan::Rows => unnest::rows(self.client, &part.chunk, &self.row).await,
         };
         sent.map_err(|failed| located(&failed, &part.chunk.rows))
@@ -219,7 +243,7 @@ impl Part {
 
 enum Plan {
     Copy,
-    Unnest(Statement),
+    Unnest(Arc<Text>),
     Rows,
 }
 

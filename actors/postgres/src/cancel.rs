@@ -1,8 +1,12 @@
 //! Asks the server to stop what a session is doing.
 
-use std::io::ErrorKind;
+use std::{
+    io::{self, ErrorKind},
+    pin::Pin,
+    task::{Context, Poll},
+};
 
-use tokio::io::AsyncReadExt;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
 use tokio_postgres::CancelToken;
 
 use crate::{
@@ -18,7 +22,7 @@ use crate::{
 pub(crate) async fn send(connector: &Connector, token: CancelToken, peer: &Peer) -> bool {
     let sent = async {
         let mut socket = Socket::connect(&peer.address, connector.patience()).await.ok()?;
-        token.cancel_query_raw(&mut socket, connector.tls(peer)).await.ok()?;
+        token.cancel_query_raw(Lasting(&mut socket), connector.tls(peer)).await.ok()?;
         // whatever still comes is of no interest, its end is
         let mut rest = [0; 64];
         loop {
@@ -36,4 +40,36 @@ pub(crate) async fn send(connector: &Connector, token: CancelToken, peer: &Peer)
 
 fn is_end(kind: ErrorKind) -> bool {
     matches!(kind, ErrorKind::ConnectionReset | ErrorKind::BrokenPipe | ErrorKind::UnexpectedEof)
+}
+
+/// A socket that stays open when the driver has said its farewell: pgbouncer forgets the request of a client that it
+/// sees leave before it could pass it on.
+struct Lasting<'s>(&'s mut Socket);
+
+impl AsyncRead for Lasting<'_> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut *self.0).poll_read(context, buffer)
+    }
+}
+
+impl AsyncWrite for Lasting<'_> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut *self.0).poll_write(context, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut *self.0).poll_flush(context)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
 }

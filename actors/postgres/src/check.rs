@@ -56,6 +56,8 @@ pub(crate) struct Settings {
     pub(crate) tls: Option<Arc<ClientConfig>>,
     /// All but the password.
     pub(crate) driver: tokio_postgres::Config,
+    /// The same without our options of the session, for poolers, which take none.
+    pub(crate) pooled_driver: tokio_postgres::Config,
 }
 
 impl Settings {
@@ -92,8 +94,9 @@ impl Settings {
             config::TargetSessionAttrs::ReadOnly => TargetSession::ReadOnly,
             _ => TargetSession::Any,
         });
-        let driver = driver(options, address.config, tls.is_some())?;
-        Ok(Self { options: options.clone(), hosts, target, credentials, tls, driver })
+        let pooled_driver = pooled_driver(options, address.config, tls.is_some())?;
+        let driver = driver(options, pooled_driver.clone());
+        Ok(Self { options: options.clone(), hosts, target, credentials, tls, driver, pooled_driver })
     }
 }
 
@@ -217,8 +220,8 @@ fn parse_host(text: &str) -> Result<Host, ConfigError> {
     Ok(Host::Tcp { name: name.to_owned(), port })
 }
 
-/// What the driver is told at the start of each session.
-fn driver(
+/// What the driver is told at the start of each session, wherever it is.
+fn pooled_driver(
     options: &PostgresOptions,
     mut config: tokio_postgres::Config,
     encrypted: bool,
@@ -234,6 +237,11 @@ fn driver(
     }
     config.application_name(&options.application_name);
     config.ssl_mode(if encrypted { SslMode::Require } else { SslMode::Disable });
+    Ok(config)
+}
+
+/// With it, what is set for sessions that are ours alone.
+fn driver(options: &PostgresOptions, mut config: tokio_postgres::Config) -> tokio_postgres::Config {
     let own = format!(
         "-c statement_timeout={} -c idle_in_transaction_session_timeout={}",
         options.statement_timeout.as_millis(),
@@ -241,7 +249,7 @@ fn driver(
     );
     let all = config.get_options().map_or_else(|| own.clone(), |given| format!("{own} {given}"));
     config.options(all);
-    Ok(config)
+    config
 }
 
 fn ranges(options: &PostgresOptions) -> Result<(), ConfigError> {

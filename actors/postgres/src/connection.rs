@@ -16,7 +16,7 @@ use tokio::sync::OwnedSemaphorePermit;
 use tokio_postgres::Client;
 
 use crate::{
-    cache::Cache,
+    cache::{Cache, Prepared},
     connector::{Opened, Peer},
     driver::{self, Reported},
     shared::Core,
@@ -26,7 +26,7 @@ use crate::{
 pub(crate) struct Connection {
     client: ClientWrapper,
     pub(crate) peer: Peer,
-    pub(crate) cache: Mutex<Cache>,
+    pub(crate) cache: Mutex<Cache<Prepared>>,
     reported: Arc<Reported>,
     /// What we set, for servers that do not report it.
     set_read_only: AtomicBool,

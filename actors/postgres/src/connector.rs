@@ -19,6 +19,7 @@ use crate::{
     check::{Host, Settings},
     error::{During, failure},
     framing::Framing,
+    naming::Naming,
     socket::{Address, Patience, Socket},
     tls::{self, Encrypted},
 };
@@ -49,6 +50,7 @@ pub(crate) struct Connector {
     preferred: AtomicUsize,
     refused: Mutex<Option<Refused>>,
     last_error: Mutex<Option<String>>,
+    naming: Naming,
 }
 
 /// The server did not take our password.
@@ -61,11 +63,16 @@ struct Refused {
 impl Connector {
     pub(crate) fn new(settings: Settings) -> Self {
         let (refused, last_error) = (Mutex::new(None), Mutex::new(None));
-        Self { settings, preferred: AtomicUsize::new(0), refused, last_error }
+        let naming = Naming::new(settings.options.prepared_statements);
+        Self { settings, preferred: AtomicUsize::new(0), refused, last_error, naming }
     }
 
     pub(crate) fn settings(&self) -> &Settings {
         &self.settings
+    }
+
+    pub(crate) fn naming(&self) -> &Naming {
+        &self.naming
     }
 
     /// Asks another host first from now on.
@@ -84,7 +91,10 @@ impl Connector {
     /// # Errors
     /// What the last host said; nothing was sent that could take effect.
     pub(crate) async fn open(&self) -> Result<Opened, Failure> {
-        let opened = self.try_hosts().await;
+        let mut opened = self.try_hosts().await;
+        if opened.as_ref().is_err_and(|failure| self.naming.refused_options(failure)) {
+            opened = self.try_hosts().await;
+        }
         *self.last_error.lock() = opened.as_ref().err().map(|failure| failure.message().to_owned());
         opened
     }
@@ -114,7 +124,9 @@ impl Connector {
 
     /// The password is asked for anew each time.
     fn config(&self) -> Result<tokio_postgres::Config, Failure> {
-        let mut config = self.settings.driver.clone();
+        let settings = &self.settings;
+        let mut config =
+            if self.naming.is_on() { settings.driver.clone() } else { settings.pooled_driver.clone() };
         if let Some(credentials) = &self.settings.credentials {
             let password = credentials.get().map_err(|why| {
                 Failure::new(FailureKind::Auth, format!("the password is not available: {why}"))

@@ -51,7 +51,12 @@ impl<'a> Engine<'a> {
         options: TxOptions,
     ) -> Result<Self, Failure> {
         let left = call.deadline().remaining(clock::now()).min(lease.lane().core.options().statement_timeout);
-        let begin = begin_sql(options, left.as_millis().max(1));
+        let mut begin = begin_sql(options, left.as_millis().max(1));
+        let core = &lease.lane().core;
+        if !core.naming().is_on() {
+            let idle = core.options().idle_in_transaction_timeout.as_millis();
+            begin.push_str(&format!("; SET LOCAL idle_in_transaction_session_timeout = {idle}"));
+        }
         // The first statement does not travel with it: should BEGIN fail, it would run and commit by itself.
         lease.state().in_transaction.store(true, Relaxed);
         let client = lease.connection()?;

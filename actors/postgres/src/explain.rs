@@ -44,8 +44,8 @@ impl Lease {
         // it outlives the transaction, and should it stay behind it is in nobody's way
         let name = format!("backstop_plan_{}", call.id().get());
         let prepare = format!("PREPARE {name} AS {}", explained.statement.sql());
-        // not as a batch: a batch would take a second statement
-        self.run(call, During::Statement, false, client.execute(prepare.as_str(), &[])).await?;
+        // not as a batch: a batch would take a second statement; and without a name of its own
+        self.run(call, During::Statement, false, client.execute_typed(&prepare, &[])).await?;
         let nulls = vec!["NULL"; explained.statement.placeholders()].join(", ");
         let explain = format!("EXPLAIN (FORMAT JSON) EXECUTE {name}({nulls})");
         let said = self.run(call, During::Statement, false, client.simple_query(&explain)).await?;

@@ -341,7 +341,7 @@ impl Lane {
     }
 
     fn has_more_than_its_share(&self) -> bool {
-        self.pool.status().size > self.core.share()
+        self.pool.status().size + self.pool.manager().ready() > self.core.share()
     }
 
     /// Says whether a call waits for a connection, here or in another lane.
@@ -375,6 +375,23 @@ impl Lane {
             closed_total: self.closed.load(Relaxed) + self.pool.manager().refused(),
             timeouts_total: self.timeouts.load(Relaxed),
         }
+    }
+
+    pub(crate) fn id(&self) -> usize {
+        self.id
+    }
+
+    pub(crate) fn pool(&self) -> &Pool<Manager> {
+        &self.pool
+    }
+
+    pub(crate) fn is_closing(&self) -> bool {
+        self.is_closing.load(Relaxed)
+    }
+
+    /// Tells who waits that there is one more idle connection.
+    pub(crate) fn came_back(&self) {
+        self.returned.notify_one();
     }
 
     pub(crate) fn waits(&self) -> &Histogram {

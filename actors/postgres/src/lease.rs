@@ -150,7 +150,7 @@ impl Lease {
     {
         let connection = self.connection()?;
         // read-only is how its last reader may have left the session
-        if connection.is_read_only() {
+        if self.lane.core.naming().is_on() && connection.is_read_only() {
             let turned = connection.batch_execute("SET default_transaction_read_only = off").await;
             turned.map_err(|error| self.failed(error, During::Statement, false))?;
             connection.note_read_only(false);
@@ -163,7 +163,7 @@ impl Lease {
         if connection.is_closed() {
             self.lane.core.connection_lost();
         }
-        result
+        result.inspect_err(|failure| self.lane.core.naming().note(failure))
     }
 
     fn late(&self, error: Error, during: During, sent: bool) -> Failure {
@@ -189,7 +189,9 @@ impl Lease {
             self.break_up();
             self.lane.core.connection_lost();
         }
-        failure(error, during, sent)
+        let failure = failure(error, during, sent);
+        self.lane.core.naming().note(&failure);
+        failure
     }
 
     /// Asks the server to stop what the session is doing; once a lease.

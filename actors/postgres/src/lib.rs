@@ -16,6 +16,7 @@
 //! # drop(options);
 //! ```
 
+mod ahead;
 mod autocommit;
 mod backend;
 mod bulk;
@@ -39,8 +40,10 @@ mod lease;
 mod listen;
 mod manager;
 mod merge;
+mod naming;
 mod options;
 mod pipe;
+mod pooled;
 mod quarantine;
 mod run;
 mod service;
@@ -61,6 +64,7 @@ pub use self::{
     backend::Postgres,
     credentials::{Credentials, Secret},
     listen::{Listen, Notice, NoticeStream},
+    naming::PreparedStatements,
     options::{PostgresOptions, TargetSession},
     shared::PostgresShared,
     stats::{HolderSnapshot, PostgresSnapshot},

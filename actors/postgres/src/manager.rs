@@ -25,7 +25,9 @@ pub(crate) struct Manager {
     lane: usize,
     /// The permits of those who are about to open a connection.
     lent: Mutex<Vec<OwnedSemaphorePermit>>,
-    /// Connections in the pool that nobody has taken out.
+    /// Opened ahead: nobody has used them yet.
+    ready: Mutex<Vec<Connection>>,
+    /// Connections in the pool that nobody has taken out, and those that are ready.
     idle: AtomicUsize,
     created: AtomicU64,
     /// Closed when they were about to be lent.
@@ -38,6 +40,7 @@ impl Manager {
             core,
             lane,
             lent: Mutex::default(),
+            ready: Mutex::default(),
             idle: AtomicUsize::new(0),
             created: AtomicU64::new(0),
             refused: AtomicU64::new(0),
@@ -59,6 +62,64 @@ impl Manager {
 
     pub(crate) fn refused(&self) -> u64 {
         self.refused.load(Relaxed)
+    }
+
+    /// Keeps a connection that was opened ahead for the next one who finds no other.
+    pub(crate) fn keep_ready(&self, connection: Connection) {
+        self.ready.lock().push(connection);
+        self.put();
+    }
+
+    /// How many were opened ahead and never used.
+    pub(crate) fn ready(&self) -> usize {
+        self.ready.lock().len()
+    }
+
+    /// Closes some of those that were opened ahead; returns how many.
+    pub(crate) fn close_ready(&self, mut ends: impl FnMut(&Connection) -> bool) -> usize {
+        let mut ready = self.ready.lock();
+        let before = ready.len();
+        ready.retain(|connection| !ends(connection));
+        before - ready.len()
+    }
+
+    /// Takes one that was opened ahead and may be lent.
+    fn take_ready(&self) -> Option<Connection> {
+        loop {
+            let connection = self.ready.lock().pop()?;
+            self.took(1);
+            match self.judge(&connection) {
+                Ok(()) => return Some(connection),
+                Err(reason) => self.refuse(reason),
+            }
+        }
+    }
+
+    fn refuse(&self, reason: Reason) {
+        self.refused.fetch_add(1, Relaxed);
+        self.core.counts.closed(reason, 1);
+    }
+
+    /// Opens a connection.
+    ///
+    /// # Errors
+    /// What the last host said.
+    ///
+    /// # Cancel safety
+    /// Dropped, it closes what it had opened, and gives the permit back.
+    pub(crate) async fn open(&self, permit: OwnedSemaphorePermit) -> Result<Connection, Failure> {
+        let epochs = Epochs::now(&self.core);
+        match self.core.connector.open().await {
+            Ok(opened) => {
+                self.created.fetch_add(1, Relaxed);
+                self.core.counts.created.fetch_add(1, Relaxed);
+                Ok(Connection::new(opened, permit, &self.core, epochs))
+            }
+            Err(failure) => {
+                self.core.counts.connect_failures.fetch_add(1, Relaxed);
+                Err(failure)
+            }
+        }
     }
 
     pub(crate) fn put(&self) {
@@ -104,28 +165,19 @@ impl managed::Manager for Manager {
     type Error = Failure;
 
     async fn create(&self) -> Result<Box<Connection>, Failure> {
-        let permit = Box::pin(self.permit()).await?;
-        let epochs = Epochs::now(&self.core);
-        // what only a new connection needs is boxed, so that a call on an idle one carries no room for it
-        match Box::pin(self.core.connector.open()).await {
-            Ok(opened) => {
-                self.created.fetch_add(1, Relaxed);
-                self.core.counts.created.fetch_add(1, Relaxed);
-                Ok(Box::new(Connection::new(opened, permit, &self.core, epochs)))
-            }
-            Err(failure) => {
-                self.core.counts.connect_failures.fetch_add(1, Relaxed);
-                Err(failure)
-            }
+        if let Some(ready) = self.take_ready() {
+            return Ok(Box::new(ready));
         }
+        // what only a new connection needs is boxed, so that a call on an idle one carries no room for it
+        let permit = Box::pin(self.permit()).await?;
+        Box::pin(self.open(permit)).await.map(Box::new)
     }
 
     /// Never waits, so that what is idle can be had at once; who gets a connection in doubt asks it for a sign of life.
     async fn recycle(&self, connection: &mut Box<Connection>, _: &Metrics) -> RecycleResult<Failure> {
         self.took(1);
         self.judge(connection).map_err(|reason| {
-            self.refused.fetch_add(1, Relaxed);
-            self.core.counts.closed(reason, 1);
+            self.refuse(reason);
             RecycleError::message("closed")
         })
     }

@@ -6,7 +6,7 @@ use backstop_core::{backend::Connect, error::ConfigError, policy::duration};
 use backstop_sql::seen;
 use serde::Deserialize;
 
-use crate::{Credentials, Postgres, PostgresShared, Secret, TlsMode, check::Settings};
+use crate::{Credentials, Postgres, PostgresShared, PreparedStatements, Secret, TlsMode, check::Settings};
 
 /// How to serve one PostgreSQL database.
 ///
@@ -77,6 +77,7 @@ pub struct PostgresOptions {
     pub(crate) slow_query_threshold: Duration,
     #[serde(with = "duration")]
     pub(crate) leak_after: Duration,
+    pub(crate) prepared_statements: PreparedStatements,
     pub(crate) statement_cache: usize,
     pub(crate) rows_max: usize,
     pub(crate) bytes_max: usize,
@@ -111,7 +112,7 @@ impl Default for PostgresOptions {
             allow_plain_text_password: false,
             pool_size: 10,
             max_overflow: 5,
-            min_idle: 1,
+            min_idle: 0,
             acquire_timeout: Duration::from_secs(30),
             connect_timeout: Duration::from_secs(5),
             verify_after: Duration::from_secs(1),
@@ -124,6 +125,7 @@ impl Default for PostgresOptions {
             stream_idle: Duration::from_secs(60),
             slow_query_threshold: seen::SLOW_QUERY_THRESHOLD,
             leak_after: seen::LEAK_AFTER,
+            prepared_statements: PreparedStatements::Auto,
             statement_cache: 256,
             rows_max: 10_000,
             bytes_max: 16 << 20,
@@ -210,7 +212,11 @@ impl PostgresOptions {
         pool_size: usize,
         /// Sets how many more may be opened under load, up to 1,000; 5 by default.
         max_overflow: usize,
-        /// Sets how many idle connections a lane keeps whatever their age, up to `pool_size`; 1 by default.
+        /// Sets how many idle connections are opened ahead and kept whatever their age, up to `pool_size`; 0 by
+        /// default.
+        ///
+        /// They are spread over the lanes, opened one after the other from the start of a lane on, with growing
+        /// pauses while the server cannot be reached, and opened again when they are lost or lent.
         min_idle: usize,
         /// Sets how long a call waits for a connection, never past its deadline; 30 s by default.
         acquire_timeout: Duration,
@@ -236,6 +242,8 @@ impl PostgresOptions {
         slow_query_threshold: Duration,
         /// Sets after how long an operator is told of a connection that is lent; 60 s by default, 0 tells of none.
         leak_after: Duration,
+        /// Sets whether statements are prepared; [`PreparedStatements::Auto`] by default.
+        prepared_statements: PreparedStatements,
         /// Sets how many prepared statements a connection keeps, 1 to 10,000; 256 by default.
         statement_cache: usize,
         /// Sets the most rows of a reply, 1 to 10,000,000; 10,000 by default.
@@ -268,7 +276,9 @@ impl Connect for PostgresOptions {
     }
 
     fn warnings(&self, shared: &PostgresShared) -> Vec<Arc<str>> {
-        shared.core.seen.warnings()
+        let mut warnings = shared.core.seen.warnings();
+        warnings.extend(shared.core.naming().take_warning());
+        warnings
     }
 
     /// Every lane can own two connections.

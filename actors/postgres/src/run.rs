@@ -1,22 +1,26 @@
 //! Runs one statement on a lease: prepare, bind, collect within limits.
 
+mod collect;
+
 use std::{pin::pin, sync::atomic::Ordering::Relaxed};
 
 use backstop_core::{
     call::CallContext,
     clock,
-    error::{Executed, Failure, FailureKind, Phase},
+    error::{Failure, Phase},
 };
-use backstop_sql::{Columns, Request, Rows, StatementError, Value, Written};
-use futures_util::{TryStreamExt, future};
-use tokio_postgres::{Client, Error, RowStream, Statement};
+use backstop_sql::{Request, StatementError, Written};
+use futures_util::future;
+use tokio_postgres::{Client, Error, RowStream, Statement, types::Type};
 
+pub(crate) use self::collect::{Collected, collect, collect_as, push};
 use crate::{
     cache::Prepared,
-    codec::{Cell, Param},
+    codec::Param,
     error::{During, refused_by_us},
     lease::Lease,
     options::PostgresOptions,
+    pooled::{self, Ready},
     statement::Known,
 };
 
@@ -77,9 +81,12 @@ impl Lease {
         request: &Request,
         mode: Mode,
     ) -> Result<Written, Failure> {
+        if mode != Mode::Inside && !self.lane().core.naming().is_on() {
+            return Box::pin(self.unnamed(call, known, request, mode)).await;
+        }
         let limits = Limits::of(request, self.lane().core.options());
-        let prepared = self.prepared(call, known).await?;
-        let params = params(known, request, &prepared.statement)?;
+        let ready = self.ready(call, known).await?;
+        let params = bound(known, request, ready.params())?;
         self.note_effects(known);
         // a read changes nothing, however it ends
         if mode == Mode::Write {
@@ -89,8 +96,8 @@ impl Lease {
         let past = if mode == Mode::Write { Past::Finish } else { Past::Stop };
         // pinned here, so that it is not moved once more
         let work = pin!(async {
-            let stream = self.start(client, &prepared.statement, &params, mode).await?;
-            collect(stream, &prepared.columns, limits, past).await
+            let stream = self.send(client, known, &ready, &params, mode).await?;
+            collect_as(stream, &ready, limits, past).await
         });
         let began = clock::now();
         let noted = known.stats.begin_at(mode.operation(), began);
@@ -109,6 +116,30 @@ impl Lease {
             known.service.note(ended.saturating_duration_since(began));
         }
         collected.reply(known, request, mode)
+    }
+
+    /// Makes the statement ready to be sent; where names are lost, inside the transaction that is open.
+    pub(crate) async fn ready(&self, call: &CallContext, known: &Known) -> Result<Ready, Failure> {
+        if self.lane().core.naming().is_on() {
+            self.prepared(call, known).await.map(Ready::Named)
+        } else {
+            Box::pin(self.described(call, known, true)).await.map(Ready::Unnamed)
+        }
+    }
+
+    /// Sends a statement by its name, see [`start`](Self::start), or with its text.
+    pub(crate) async fn send(
+        &self,
+        client: &Client,
+        known: &Known,
+        ready: &Ready,
+        params: &[Param<'_>],
+        mode: Mode,
+    ) -> Result<RowStream, Error> {
+        match ready {
+            Ready::Named(prepared) => self.start(client, &prepared.statement, params, mode).await,
+            Ready::Unnamed(described) => pooled::send(client, known.sql(), &described.params, params).await,
+        }
     }
 
     /// Sends the statement, and before it, without waiting, what turns the session to the right mode.
@@ -183,7 +214,8 @@ impl Lease {
     }
 
     fn note_effects(&self, known: &Known) {
-        if known.changes_session {
+        // behind a pooler the session is another's by the time it could be reset
+        if known.changes_session && self.lane().core.naming().is_on() {
             self.state().changed_session.store(true, Relaxed);
         }
     }
@@ -195,88 +227,20 @@ pub(crate) fn params<'r>(
     request: &'r Request,
     statement: &Statement,
 ) -> Result<Vec<Param<'r>>, Failure> {
+    bound(known, request, statement.params())
+}
+
+/// The same for the types that the server described.
+pub(crate) fn bound<'r>(
+    known: &Known,
+    request: &'r Request,
+    types: &[Type],
+) -> Result<Vec<Param<'r>>, Failure> {
     let params: Vec<_> = known.statement.bind(&request.params)?.map(Param).collect();
-    if params.len() != statement.params().len() {
-        let (ours, theirs) = (params.len(), statement.params().len());
+    if params.len() != types.len() {
+        let (ours, theirs) = (params.len(), types.len());
         let text = format!("the server sees {theirs} placeholders where {ours} were found");
         return Err(StatementError::Message(text).into());
     }
     Ok(params)
-}
-
-/// What a statement returned.
-pub(crate) struct Collected {
-    rows: Option<Rows>,
-    affected: u64,
-    /// The reply was left before its end.
-    pub(crate) is_cut: bool,
-    /// A cell that could not be read.
-    unusable: Option<Failure>,
-}
-
-impl Collected {
-    /// Rows that were returned or changed.
-    pub(crate) fn count(&self) -> u64 {
-        self.rows.as_ref().map_or(self.affected, |rows| rows.len() as u64)
-    }
-
-    /// Makes the reply of it.
-    ///
-    /// # Errors
-    /// A cell that could not be read; the error says whether the work was done.
-    pub(crate) fn reply(self, known: &Known, request: &Request, mode: Mode) -> Result<Written, Failure> {
-        if let Some(failure) = self.unusable {
-            return Err(failure.executed_is(if mode == Mode::Write { Executed::Yes } else { Executed::No }));
-        }
-        let mut written = Written::default();
-        written.affected = if known.counts { self.affected } else { 0 };
-        written.numbers = request.numbers;
-        written.rows = self.rows.map(|rows| rows.with_numbers(request.numbers));
-        Ok(written)
-    }
-}
-
-/// Reads a reply to its end, or to its limit.
-pub(crate) async fn collect(
-    stream: RowStream,
-    columns: &Columns,
-    limits: Limits,
-    past: Past,
-) -> Result<Collected, Error> {
-    let mut stream = pin!(stream);
-    let has_columns = !columns.is_empty();
-    let mut rows = Rows::new(columns.clone());
-    let (mut count, mut bytes, mut unusable) = (0_usize, 0_usize, None);
-    while let Some(row) = stream.try_next().await? {
-        bytes += row.raw_size_bytes() + row.len() * size_of::<Value>();
-        let is_full = count == limits.rows || bytes > limits.bytes;
-        if is_full && !rows.is_truncated() {
-            rows.truncate();
-        }
-        if rows.is_truncated() || unusable.is_some() {
-            if past == Past::Stop {
-                return Ok(Collected { rows: Some(rows), affected: 0, is_cut: true, unusable });
-            }
-            continue;
-        }
-        unusable = push(&mut rows, &row).err();
-        count += 1;
-    }
-    let affected = stream.rows_affected().unwrap_or(0);
-    Ok(Collected { rows: has_columns.then_some(rows), affected, is_cut: false, unusable })
-}
-
-/// Copies the cells of a row.
-pub(crate) fn push(rows: &mut Rows, row: &tokio_postgres::Row) -> Result<(), Failure> {
-    for at in 0..row.len() {
-        let cell: Cell = row.try_get(at).map_err(|error| unreadable(row, at, &error))?;
-        rows.push_cell(cell.0);
-    }
-    Ok(())
-}
-
-fn unreadable(row: &tokio_postgres::Row, at: usize, error: &Error) -> Failure {
-    let name = row.columns().get(at).map_or("", |column| column.name());
-    let why = std::error::Error::source(error).map_or_else(|| error.to_string(), ToString::to_string);
-    Failure::new(FailureKind::Decode, format!("column `{name}`: {why}")).in_phase(Phase::Decode)
 }

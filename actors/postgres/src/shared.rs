@@ -14,8 +14,14 @@ use parking_lot::Mutex;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 
 use crate::{
-    HolderSnapshot, PostgresOptions, PostgresSnapshot, check::Settings, connector::Connector,
-    holder::Holders, lane::Lane, stats::Counts,
+    HolderSnapshot, PostgresOptions, PostgresSnapshot,
+    cache::{Cache, Described},
+    check::Settings,
+    connector::Connector,
+    holder::Holders,
+    lane::Lane,
+    naming::Naming,
+    stats::Counts,
 };
 
 /// What the lanes of one backend share.
@@ -28,6 +34,8 @@ pub(crate) struct Core {
     /// One permit a connection: leased, idle, being cleaned, listening. First come, first served.
     pub(crate) permits: Arc<Semaphore>,
     pub(crate) seen: Arc<Seen>,
+    /// What the server said of statements that have no name, see [`crate::pooled`].
+    pub(crate) described: Mutex<Cache<Described>>,
     pub(crate) holders: Holders,
     pub(crate) counts: Counts,
     /// Wakes lanes that may have an idle connection to close for another one.
@@ -54,6 +62,10 @@ struct Hungry {
 impl Core {
     pub(crate) fn options(&self) -> &PostgresOptions {
         &self.connector.settings().options
+    }
+
+    pub(crate) fn naming(&self) -> &Naming {
+        self.connector.naming()
     }
 
     pub(crate) fn cap(&self) -> usize {
@@ -83,6 +95,27 @@ impl Core {
     pub(crate) fn share(&self) -> usize {
         let lanes = self.lanes.lock().iter().filter(|lane| lane.strong_count() > 0).count();
         self.cap() / lanes.max(1)
+    }
+
+    /// The idle connections that a lane keeps: its part of `min_idle`, as even as it can be.
+    pub(crate) fn idle_share(&self, lane: usize) -> usize {
+        let min_idle = self.options().min_idle;
+        if min_idle == 0 {
+            return 0;
+        }
+        let lanes = self.lanes.lock();
+        let alive = || lanes.iter().filter_map(Weak::upgrade);
+        let count = alive().count().max(1);
+        let place = alive().position(|other| other.id() == lane).unwrap_or(count);
+        min_idle / count + usize::from(place < min_idle % count)
+    }
+
+    /// Says whether another lane has fewer idle connections than it is to keep.
+    pub(crate) fn lacks_idle(&self, lane: usize) -> bool {
+        let others: Vec<_> = self.lanes.lock().iter().filter_map(Weak::upgrade).collect();
+        others
+            .iter()
+            .any(|other| other.id() != lane && other.pool().manager().idle() < self.idle_share(other.id()))
     }
 
     pub(crate) fn hunger(self: &Arc<Self>, lane: usize, since: Instant) -> Hunger {
@@ -147,12 +180,14 @@ impl PostgresShared {
     pub(crate) fn new(settings: Settings) -> Self {
         let (cap, options) = (settings.options.cap(), &settings.options);
         let seen = Arc::new(Seen::new(options.slow_query_threshold, options.leak_after));
+        let described = Mutex::new(Cache::new(options.statement_cache, 0));
         Self {
             core: Arc::new(Core {
                 connector: Connector::new(settings),
                 permits: Arc::new(Semaphore::new(cap)),
                 holders: seen.lent().clone(),
                 seen,
+                described,
                 counts: Counts::default(),
                 wanted: Notify::new(),
                 lanes: Mutex::default(),
@@ -173,6 +208,8 @@ impl PostgresShared {
         let mut snapshot = PostgresSnapshot {
             connections: core.connections(),
             max: core.cap(),
+            min_idle: core.options().min_idle,
+            prepares: core.naming().is_on(),
             last_connect_error: core.connector.last_error(),
             created_total: core.counts.created.load(Relaxed),
             connect_failures_total: core.counts.connect_failures.load(Relaxed),

@@ -12,6 +12,10 @@ pub struct PostgresSnapshot {
     pub connections: usize,
     /// The most there may be.
     pub max: usize,
+    /// Connections that are kept idle for what comes, see `min_idle`.
+    pub min_idle: usize,
+    /// Whether statements are prepared, see `prepared_statements`.
+    pub prepares: bool,
     /// Connections that serve a call, a stream, or are being cleaned.
     pub active: usize,
     /// Connections that wait for a call.

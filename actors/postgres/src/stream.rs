@@ -22,7 +22,7 @@ use crate::{
     Postgres,
     error::During,
     lease::Lease,
-    run::{Mode, params, push},
+    run::{Mode, bound, push},
 };
 
 /// Chunks that were not read yet; with the driver's own buffer that is all that is kept of a stream.
@@ -41,13 +41,13 @@ impl Serve<QueryStream> for Postgres {
         lease.state().in_transaction.store(true, Relaxed);
         let client = lease.connection()?;
         lease.run(call, During::Statement, false, client.batch_execute(BEGIN)).await?;
-        let prepared = lease.prepared(call, &known).await?;
-        let params = params(&known, request, &prepared.statement)?;
+        let ready = lease.ready(call, &known).await?;
+        let params = bound(&known, request, ready.params())?;
         call.sending();
         let noted = known.stats.begin("query_stream");
         // the deadline holds for the first row, and an error in its place is the call's own
         let first = async {
-            let mut rows = Box::pin(lease.start(client, &prepared.statement, &params, Mode::Inside).await?);
+            let mut rows = Box::pin(lease.send(client, &known, &ready, &params, Mode::Inside).await?);
             let first = rows.try_next().await?;
             Ok((rows, first))
         };
@@ -57,7 +57,7 @@ impl Serve<QueryStream> for Postgres {
         lease.state().in_flight.store(true, Relaxed);
         let (sink, stream) = RowStream::channel(CHUNKS);
         let pump = Pump {
-            empty: Rows::new(prepared.columns).with_numbers(request.numbers),
+            empty: Rows::new(ready.columns_with(first.as_ref())).with_numbers(request.numbers),
             chunk_rows: message.rows_per_chunk(),
             rows_left: request.rows_max.unwrap_or(usize::MAX),
             idle: self.lane().core.options().stream_idle,

@@ -5,6 +5,7 @@
 //! |---|---|
 //! | [`Postgres`], [`MariaDb`] | a running server with its setup: [`PostgresSetup`], [`MariaDbSetup`] |
 //! | [`Server`] | what both can do: kill, stop, restart, pause, resume, run statements, make databases |
+//! | [`PgBouncer`] | a pooler in transaction mode before a PostgreSQL: [`PgBouncerSetup`] |
 //! | [`Database`] | a database of one test's own |
 //! | [`Certificate`] | whether the server offers TLS, and how good its certificate is |
 //!
@@ -54,6 +55,7 @@ mod guardian;
 mod handle;
 mod kind;
 mod mariadb;
+mod pgbouncer;
 mod port;
 mod postgres;
 mod private;
@@ -66,4 +68,5 @@ pub use database::Database;
 pub use error::ServerError;
 pub use handle::Server;
 pub use mariadb::{MariaDb, MariaDbSetup};
+pub use pgbouncer::{PgBouncer, PgBouncerSetup};
 pub use postgres::{Postgres, PostgresSetup};

@@ -49,6 +49,17 @@ impl Programs {
     }
 }
 
+/// The path of pgbouncer.
+pub(crate) fn pgbouncer() -> Result<PathBuf, ServerError> {
+    let places: Vec<_> = plain().collect();
+    let found = places.iter().map(|place| place.join("pgbouncer")).find(|path| path.is_file());
+    found.ok_or(ServerError::Missing {
+        program: "pgbouncer",
+        looked: places,
+        install: "sudo apt-get update && sudo apt-get install -y pgbouncer # also starts one on port 6432",
+    })
+}
+
 /// Directories like `15/bin` or `postgresql@15/bin`.
 fn newest_first() -> Vec<PathBuf> {
     let mut found = Vec::new();

@@ -37,6 +37,12 @@ pub(super) fn mariadb() -> Option<String> {
     Some(version.find("Ver").map_or(version.clone(), |at| format!("mariadbd {}", &version[at..])))
 }
 
+/// The pooler, by its version.
+pub(super) fn pgbouncer() -> Option<String> {
+    let found = plain().map(|place| place.join("pgbouncer")).find(|path| path.is_file())?;
+    process::first_line(process::program(&found.to_string_lossy()).arg("--version"))
+}
+
 /// Directories like `15/bin` or `postgresql@15/bin` in `place`, with their numbers.
 fn versions(place: &str) -> Vec<(u32, PathBuf)> {
     let number = |name: &str| name.trim_start_matches("postgresql@").parse().ok();

@@ -59,6 +59,18 @@ pub(crate) const TOOLS: &[Tool] = &[
         },
     },
     Tool {
+        name: "pgbouncer",
+        why: "the pooler that tests of backstop-postgres start before their server",
+        find: servers::pgbouncer,
+        // Masked meanwhile, so that its package starts none on port 6432.
+        install: Install::Quietly {
+            names: &["pgbouncer"],
+            prepare: "mkdir -p /etc/systemd/system && \
+                      ln -sfn /dev/null /etc/systemd/system/pgbouncer.service",
+            undo: "rm -f /etc/systemd/system/pgbouncer.service",
+        },
+    },
+    Tool {
         name: "MariaDB",
         why: "the server that the tests of backstop-mysql start for themselves",
         find: servers::mariadb,

@@ -5,16 +5,20 @@ use std::time::Duration;
 use backstop_core::{
     call::{CallContext, Deadline, OpId},
     clock,
-    error::{Executed, FailureKind},
+    error::{Executed, Failure, FailureKind},
 };
-use backstop_sql::{BatchInsert, Params, Value};
+use backstop_sql::{BatchInsert, InsertReport, Params, Value};
 use tokio_postgres::Client;
 
-use super::insert;
 use crate::session::{Session, connect};
 
 fn call() -> CallContext {
     CallContext::new(OpId::next(), Deadline::at(clock::now() + Duration::from_secs(60)))
+}
+
+async fn insert(client: &Client, batch: &BatchInsert, call: &CallContext) -> Result<InsertReport, Failure> {
+    let session = super::Session { has_names: true, begin: "BEGIN".into() };
+    super::insert(client, batch, call, &session).await
 }
 
 /// Rows `0..count` of (id, name); the row `poison` repeats the key of the one before.

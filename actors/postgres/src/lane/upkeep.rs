@@ -26,6 +26,20 @@ impl Lane {
         });
     }
 
+    /// Closes one idle connection beyond this lane's share of `min_idle` where another lane lacks some of its own and
+    /// finds no room.
+    fn level(&self) {
+        let (core, now) = (&self.core, clock::now());
+        let (idle, share) = (self.pool.manager().idle(), core.idle_share(self.id));
+        if idle <= share || core.connections() < core.options().pool_size || !core.lacks_idle(self.id) {
+            return;
+        }
+        let mut is_done = false;
+        self.close_idle(Reason::HandedOver, |connection| {
+            connection.idle_for(now) >= BETWEEN_CALLS && !std::mem::replace(&mut is_done, true)
+        });
+    }
+
     /// Closes idle connections that are lost, too old, or more than are kept.
     pub(crate) fn reap(&self) {
         let (core, options, now) = (&self.core, self.core.options(), clock::now());
@@ -38,16 +52,19 @@ impl Lane {
             beyond -= usize::from(is_surplus);
             is_surplus
         });
-        let mut spare = self.pool.manager().idle().saturating_sub(options.min_idle);
+        let mut spare = self.pool.manager().idle().saturating_sub(core.idle_share(self.id));
         self.close_idle(Reason::Idle, |connection| {
             let is_unused = spare > 0 && connection.idle_for(now) >= options.idle_timeout;
             spare -= usize::from(is_unused);
             is_unused
         });
+        self.level();
     }
 
     pub(super) fn close_idle(&self, reason: Reason, mut ends: impl FnMut(&Connection) -> bool) {
-        let closed = self.pool.retain(|connection, _| !ends(connection)).removed.len();
+        // those that nobody has used yet go first
+        let unused = self.pool.manager().close_ready(&mut ends);
+        let closed = unused + self.pool.retain(|connection, _| !ends(connection)).removed.len();
         self.pool.manager().took(closed);
         self.count_closed(reason, closed);
     }

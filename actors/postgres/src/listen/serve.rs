@@ -10,11 +10,14 @@ use backstop_core::{
 use tokio::{sync::OwnedSemaphorePermit, time::timeout_at};
 
 use super::{Listen, NoticeStream, listen};
-use crate::Postgres;
+use crate::{Postgres, pooled::needs_session};
 
 impl Serve<Listen> for Postgres {
     async fn serve(&self, message: &Listen, call: &CallContext) -> Result<NoticeStream, Failure> {
         message.sql()?; // a wrong name is known before a place is waited for
+        if !self.lane().core.naming().is_on() {
+            return Err(needs_session("`Listen`"));
+        }
         let permit = self.place(call).await?;
         call.enter(Phase::Connect);
         let core = Arc::clone(&self.lane().core);

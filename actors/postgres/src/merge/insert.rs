@@ -1,9 +1,10 @@
 //! Inserts of one row.
 
-use std::{rc::Rc, sync::Arc};
+use std::{cell::Cell, rc::Rc, sync::Arc, time::Duration};
 
 use backstop_core::{
     call::CallContext,
+    clock::{self, Instant},
     error::{Executed, Failure, FailureKind},
 };
 use backstop_sql::{Params, Request, Sql, TableName, Value, Written};
@@ -23,10 +24,15 @@ pub(crate) struct Insert {
     table: TableName,
     columns: Vec<Box<str>>,
     plan: Plan,
+    /// When the table's rules and triggers were looked at.
+    looked: Cell<Option<Instant>>,
 }
 
 /// The name of the operation, as statistics and holders show it.
 const OPERATION: &str = "insert_one";
+
+/// How long a look at the rules and triggers of a table holds: other clients may make some, and nobody tells us.
+const LOOK_HOLDS: Duration = Duration::from_secs(1);
 
 /// A row that waits for another transaction must not hold up the others: then each row waits by itself.
 const WAIT: &str = "(SELECT set_config('lock_timeout', '50ms', true)) AS \"backstop wait\"";
@@ -44,14 +50,41 @@ impl Insert {
         (table, columns): (&TableName, &[Box<str>]),
     ) -> Self {
         let (autocommit, known, plan) = (Rc::clone(autocommit), Rc::clone(known), Plan::default());
-        Self { autocommit, known, table: table.into(), columns: columns.to_vec(), plan }
+        let looked = Cell::new(None);
+        Self { autocommit, known, table: table.into(), columns: columns.to_vec(), plan, looked }
+    }
+
+    /// Says whether the table was looked at a moment ago.
+    fn is_looked_at(&self) -> bool {
+        let now = clock::now();
+        self.looked.get().is_some_and(|looked| now.saturating_duration_since(looked) < LOOK_HOLDS)
+    }
+
+    /// Looks at the table again before the next statement of many.
+    fn forget_look(&self) {
+        self.looked.set(None);
     }
 
     async fn plan(&self, call: &CallContext) -> Result<Option<Rc<Known>>, Failure> {
         let epoch = self.autocommit.lane.core.schema();
-        if let Some(plan) = self.plan.get(epoch) {
+        let kept = self.plan.get(epoch);
+        if let Some(plan) = kept.clone().filter(|_| self.is_looked_at()) {
             return Ok(plan);
         }
+        self.looked.set(Some(clock::now()));
+        let plan = match kept {
+            // it outlives the look as long as the table stays plain
+            Some(Some(plan)) => match self.is_plain(call).await {
+                Ok(true) => Ok(Some(plan)),
+                Ok(false) => Ok(self.plan.keep(&self.autocommit.lane.core, epoch, None)?),
+                Err(failure) => Err(failure),
+            },
+            _ => self.make_plan(call, epoch).await,
+        };
+        plan.inspect_err(|_| self.forget_look())
+    }
+
+    async fn make_plan(&self, call: &CallContext, epoch: u64) -> Result<Option<Rc<Known>>, Failure> {
         let member = self.autocommit.member(call, OPERATION).await?;
         let prepared = member.prepared(call, &self.known).await?;
         drop(member);
@@ -89,7 +122,7 @@ impl Shape for Insert {
     const SLOTS: usize = 1;
 
     fn is_always_alone(&self) -> bool {
-        matches!(self.plan.get(self.autocommit.lane.core.schema()), Some(None))
+        matches!(self.plan.get(self.autocommit.lane.core.schema()), Some(None)) && self.is_looked_at()
     }
 
     async fn alone(&self, call: &CallContext, request: &Request) -> Result<Written, Failure> {
@@ -119,9 +152,13 @@ impl Shape for Insert {
                 self.autocommit.lane.core.counts.merged(count);
                 Ok(Some(items.iter().map(|_| Written::counting(1)).collect()))
             }
-            Ok(0) => Ok(Some(items.iter().map(|_| Written::counting(0)).collect())),
+            Ok(0) => {
+                self.forget_look();
+                Ok(Some(items.iter().map(|_| Written::counting(0)).collect()))
+            }
             _ => {
                 // a trigger that came after we looked
+                self.forget_look();
                 let text = format!("of {count} rows that were inserted together {affected} stayed");
                 Err(Failure::new(FailureKind::Protocol, text).executed_is(Executed::Unknown))
             }

@@ -1,6 +1,7 @@
 //! PostgreSQL as callers and as faults see it, against a real server.
 #![allow(clippy::unwrap_used, clippy::missing_panics_doc, missing_docs)]
 
+mod ahead;
 mod batches;
 mod cancels;
 mod crowds;
@@ -19,6 +20,7 @@ mod options;
 mod outages;
 mod pipes;
 mod planted;
+mod poolers;
 mod refused;
 mod rogue;
 mod seen;

@@ -280,6 +280,65 @@ fn tables_whose_triggers_count_statements_or_leave_rows_out_get_one_insert_each(
     });
 }
 
+/// Inserts many at once until a round tells what is waited for; each round has keys of its own.
+async fn until_round(db: &Db<'_>, from: i64, what: &str, mut is_it: impl AsyncFnMut() -> bool) {
+    let mut first = from;
+    until(what, async || {
+        first += 100;
+        for end in join_all((first..first + 40).map(|id| db.ask(row(id)))).await {
+            assert_eq!(end.unwrap().written.affected, 1);
+        }
+        is_it().await
+    })
+    .await;
+}
+
+#[test]
+fn a_statement_trigger_of_another_client_is_seen_and_so_is_its_end() {
+    lane(async {
+        let db = table_of_rows().await;
+        join_all((0..40_i64).map(|id| db.ask(row(id)))).await.into_iter().for_each(|end| drop(end.unwrap()));
+        assert!(db.shared.snapshot().merged_total > 0, "the plan was not made");
+        let trigger = "CREATE TABLE statements (n int); CREATE FUNCTION count_it() RETURNS trigger LANGUAGE plpgsql \
+            AS 'BEGIN INSERT INTO statements VALUES (1); RETURN NULL; END'; CREATE TRIGGER counted AFTER INSERT ON t \
+            FOR EACH STATEMENT EXECUTE FUNCTION count_it();";
+        db.database.sql(trigger).unwrap();
+        until_round(&db, 0, "one statement a row", async || {
+            let seen = db.int("SELECT count(*) FROM statements").await == 40;
+            db.database.sql("TRUNCATE statements;").unwrap();
+            seen
+        })
+        .await;
+        db.database.sql("DROP TRIGGER counted ON t;").unwrap();
+        let before = db.shared.snapshot().merged_total;
+        until_round(&db, 1_000_000, "statements of many", async || {
+            db.shared.snapshot().merged_total > before
+        })
+        .await;
+    });
+}
+
+#[test]
+fn rows_that_a_trigger_of_another_client_leaves_out_are_told_once_and_then_one_by_one() {
+    lane(async {
+        let db = table_of_rows().await;
+        join_all((0..40_i64).map(|id| db.ask(row(id)))).await.into_iter().for_each(|end| drop(end.unwrap()));
+        assert!(db.shared.snapshot().merged_total > 0, "the plan was not made");
+        let trigger = "CREATE FUNCTION leave_out() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN IF NEW.id % 2 = 0 THEN \
+            RETURN NULL; END IF; RETURN NEW; END'; CREATE TRIGGER left_out BEFORE INSERT ON t FOR EACH ROW EXECUTE \
+            FUNCTION leave_out();";
+        db.database.sql(trigger).unwrap();
+        let told = join_all((100..140_i64).map(|id| db.ask(row(id)))).await;
+        // within the second that a look holds, the statement of many may have been the first to find out
+        for end in told.into_iter().filter_map(Result::err) {
+            assert_eq!(end.executed(), Executed::Unknown, "{end:?}");
+        }
+        for (id, end) in join_all((200..240_i64).map(|id| db.ask(row(id)))).await.into_iter().enumerate() {
+            assert_eq!(end.unwrap().written.affected, u64::from(id % 2 == 1));
+        }
+    });
+}
+
 #[test]
 fn who_leaves_before_the_statement_takes_the_row_along() {
     lane(async {

@@ -43,9 +43,12 @@ fn a_wrong_setting_is_refused_by_name() {
 fn data_reads_like_code_and_unknown_names_are_refused() {
     let read = serde_json::from_str::<PostgresOptions>;
     let settings = r#"{"url": "postgres://a:canary@[::1]:5433,localhost:5434/b?target_session_attrs=read-write",
-        "pool_size": 4, "max_overflow": 2, "statement_timeout": "5s", "tls": "disable"}"#;
+        "pool_size": 4, "max_overflow": 2, "statement_timeout": "5s", "tls": "disable",
+        "prepared_statements": "never", "min_idle": 2}"#;
     let options = read(settings).unwrap();
-    let shown = format!("{:?}", options.share().unwrap());
+    let shared = options.share().unwrap();
+    let (snapshot, shown) = (shared.snapshot(), format!("{shared:?}"));
+    assert_eq!((snapshot.prepares, snapshot.min_idle), (false, 2));
     assert!(shown.contains("5433") && shown.contains("max: 6"), "{shown}");
     assert_eq!(options.lanes_max(), 3);
     let error = read(r#"{"pool": 4}"#).unwrap_err().to_string();
