@@ -7,6 +7,7 @@
 //! | [`Server`] | what both can do: kill, stop, restart, pause, resume, run statements, make databases |
 //! | [`Database`] | a database of one test's own |
 //! | [`Certificate`] | whether the server offers TLS, and how good its certificate is |
+//! | [`in_namespaces`], [`Cable`], [`SmallDisk`] | a network that loses packets and a disk that is full, where the machine grants them |
 //!
 //! Most tests share one server per test binary and take a fresh database each; a test that kills or pauses starts
 //! a server of its own:
@@ -54,6 +55,8 @@ mod guardian;
 mod handle;
 mod kind;
 mod mariadb;
+#[cfg(target_os = "linux")]
+mod namespace;
 mod port;
 mod postgres;
 mod private;
@@ -66,4 +69,6 @@ pub use database::Database;
 pub use error::ServerError;
 pub use handle::Server;
 pub use mariadb::{MariaDb, MariaDbSetup};
+#[cfg(target_os = "linux")]
+pub use namespace::{Cable, SmallDisk, in_namespaces};
 pub use postgres::{Postgres, PostgresSetup};
