@@ -16,8 +16,8 @@ usage: cargo xtask <command> [arguments]
   setup                        finds what the tests need, and installs what is missing where it has the rights
   test [arguments]             setup, then `cargo test --workspace`; arguments go to cargo
   ci [--deep] [--keep-going]   every check that a change must pass, with a summary at the end
-       --deep                  adds the release build of the demo, the long simulation, deeper model checks and
-                              the build of the benchmarks
+       --deep                  adds the release build of the demo, the long simulation, deeper model checks,
+                              faults that take long or namespaces, and the build of the benchmarks
        --keep-going            goes on after a failing step
   bench [arguments]            describes the machine, then `cargo bench`; arguments go to cargo
   help                         this text

@@ -6,7 +6,10 @@ use std::{
     task::{Context, Poll},
 };
 
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
+use tokio::{
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf},
+    time::timeout,
+};
 use tokio_postgres::CancelToken;
 
 use crate::{
@@ -18,7 +21,8 @@ use crate::{
 ///
 /// The request is addressed to a session and not to a statement, so whoever uses the session again must know
 /// that it has arrived: the server signals the session, and only then closes the stream. `false` where that
-/// was not seen; the session must not be used again then.
+/// was not seen; the session must not be used again then. Nobody may wait for the answer any more, so it has a limit
+/// of its own: that for connecting.
 pub(crate) async fn send(connector: &Connector, token: CancelToken, peer: &Peer) -> bool {
     let sent = async {
         let mut socket = Socket::connect(&peer.address, connector.patience()).await.ok()?;
@@ -35,7 +39,8 @@ pub(crate) async fn send(connector: &Connector, token: CancelToken, peer: &Peer)
             }
         }
     };
-    sent.await.is_some()
+    let limit = connector.settings().options.connect_timeout;
+    timeout(limit, sent).await.is_ok_and(|sent| sent.is_some())
 }
 
 fn is_end(kind: ErrorKind) -> bool {

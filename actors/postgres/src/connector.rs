@@ -15,7 +15,7 @@ use tokio::{net, time::timeout};
 use tokio_postgres::{Client, Connection};
 
 use crate::{
-    TargetSession,
+    Credentials, TargetSession,
     check::{Host, Settings},
     error::{During, failure},
     framing::Framing,
@@ -24,8 +24,8 @@ use crate::{
     tls::{self, Encrypted},
 };
 
-/// How long a refused password is not tried again, unless it was rotated.
-const AUTH_PAUSE: Duration = Duration::from_secs(5);
+/// How long a server that refused us, or that we refused, is not tried again, unless the password was rotated.
+const REFUSED_PAUSE: Duration = Duration::from_secs(5);
 
 /// The half of a connection that moves its bytes.
 pub(crate) type Wire = Connection<Socket, Encrypted<Socket>>;
@@ -53,10 +53,10 @@ pub(crate) struct Connector {
     naming: Naming,
 }
 
-/// The server did not take our password.
+/// The server did not let us in, or did not prove who it is.
 struct Refused {
     until: Instant,
-    rotations: u64,
+    rotations: Option<u64>,
     failure: Failure,
 }
 
@@ -112,13 +112,14 @@ impl Connector {
             {
                 Ok(opened) => {
                     self.preferred.store(at, Relaxed);
+                    self.remember(None);
                     return Ok(opened);
                 }
                 Err(failure) => last = Some(failure),
             }
         }
         let failure = last.unwrap_or_else(|| Failure::unavailable("no host is configured"));
-        self.remember(&failure);
+        self.remember(Some(&failure));
         Err(failure)
     }
 
@@ -201,27 +202,31 @@ impl Connector {
         Err(unreachable(host, &format!("the server {takes}, and `target_session` wants another one")))
     }
 
+    /// Lets one attempt through each [`REFUSED_PAUSE`], however many ask.
     fn refused_before(&self) -> Result<(), Failure> {
-        let Some(credentials) = &self.settings.credentials else { return Ok(()) };
         let mut refused = self.refused.lock();
+        let Some(known) = refused.as_mut().filter(|known| known.rotations == self.rotations()) else {
+            *refused = None;
+            return Ok(());
+        };
         let now = clock::now();
-        match &*refused {
-            Some(known) if known.until > now && known.rotations == credentials.rotations() => {
-                Err(known.failure.clone().retry_in(known.until - now))
-            }
-            _ => {
-                *refused = None;
-                Ok(())
-            }
+        if known.until > now {
+            return Err(known.failure.clone().retry_in(known.until - now));
         }
+        // this attempt is the only one until its end is known, or for as long if it is given up
+        known.until = now + REFUSED_PAUSE;
+        Ok(())
     }
 
-    fn remember(&self, failure: &Failure) {
-        let Some(credentials) = &self.settings.credentials else { return };
-        if failure.kind() == FailureKind::Auth {
-            let (until, rotations) = (clock::now() + AUTH_PAUSE, credentials.rotations());
-            *self.refused.lock() = Some(Refused { until, rotations, failure: failure.clone() });
-        }
+    /// Notes how an attempt ended.
+    fn remember(&self, failure: Option<&Failure>) {
+        let refusal = failure.filter(|failure| failure.kind() == FailureKind::Auth || is_tls(failure));
+        let (until, rotations) = (clock::now() + REFUSED_PAUSE, self.rotations());
+        *self.refused.lock() = refusal.map(|failure| Refused { until, rotations, failure: failure.clone() });
+    }
+
+    fn rotations(&self) -> Option<u64> {
+        self.settings.credentials.as_ref().map(Credentials::rotations)
     }
 }
 
@@ -232,6 +237,11 @@ async fn resolve(host: &Host) -> io::Result<Vec<Address>> {
             net::lookup_host((name.as_str(), *port)).await?.map(Address::Tcp).collect()
         }
     })
+}
+
+/// Says whether no encrypted stream to a server that is known came about.
+fn is_tls(failure: &Failure) -> bool {
+    failure.code() == Some("tls")
 }
 
 fn unreachable(host: &Host, why: &str) -> Failure {

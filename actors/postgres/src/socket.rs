@@ -17,10 +17,11 @@ use tokio::{
 
 use crate::framing::Framing;
 
-/// How often a silent peer is asked for a sign of life before it counts as gone.
+/// How often a silent peer is asked for a sign of life before it counts as gone. Linux looks at the user timeout
+/// instead, at each of these moments.
 const KEEPALIVE_PROBES: u32 = 3;
-/// The pause between two such questions.
-const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(5);
+/// The pause between two such questions; with the default of the first one, a peer is gone after 6 + 3 × 2 s.
+const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(2);
 
 /// Where a server was found; a cancel request goes to the very same place.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -240,7 +240,8 @@ impl Server {
         }
     }
 
-    fn ours(&self, verb: &'static str) -> Result<&Private, ServerError> {
+    /// The server, if it is our own.
+    pub(crate) fn ours(&self, verb: &'static str) -> Result<&Private, ServerError> {
         self.private.as_ref().ok_or(ServerError::Foreign { verb, variable: self.kind.variable() })
     }
 

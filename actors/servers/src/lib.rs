@@ -8,6 +8,7 @@
 //! | [`PgBouncer`] | a pooler in transaction mode before a PostgreSQL: [`PgBouncerSetup`] |
 //! | [`Database`] | a database of one test's own |
 //! | [`Certificate`] | whether the server offers TLS, and how good its certificate is |
+//! | [`in_namespaces`], [`Cable`], [`SmallDisk`] | a network that loses packets and a disk that is full, where the machine grants them |
 //!
 //! Most tests share one server per test binary and take a fresh database each; a test that kills or pauses starts
 //! a server of its own:
@@ -55,6 +56,8 @@ mod guardian;
 mod handle;
 mod kind;
 mod mariadb;
+#[cfg(target_os = "linux")]
+mod namespace;
 mod pgbouncer;
 mod port;
 mod postgres;
@@ -68,5 +71,7 @@ pub use database::Database;
 pub use error::ServerError;
 pub use handle::Server;
 pub use mariadb::{MariaDb, MariaDbSetup};
+#[cfg(target_os = "linux")]
+pub use namespace::{Cable, SmallDisk, in_namespaces};
 pub use pgbouncer::{PgBouncer, PgBouncerSetup};
 pub use postgres::{Postgres, PostgresSetup};

@@ -62,7 +62,7 @@ impl MariaDb {
         let password = secret::make()?;
         let install = programs.path("mariadb-install-db")?;
         let mut authority = None;
-        let private = Private::start(Kind::MariaDb, &programs, |directory, account| {
+        let private = Private::start(Kind::MariaDb, &programs, None, |directory, account| {
             let first = init(&install, directory, account, &password)?;
             let files = setup.certificate.make(directory, account)?;
             let recipe = Recipe { arguments: arguments(&setup, directory, files.as_ref()), first };

@@ -35,6 +35,8 @@ pub struct PostgresSetup {
     pub hba: Vec<String>,
     /// Further settings by their names in `postgresql.conf`; they win over all others.
     pub settings: Vec<(String, String)>,
+    /// The directory in which it gets its own; by default that for temporary files.
+    pub place: Option<PathBuf>,
     /// The directory of its programs; by default the newest version on this machine.
     pub programs: Option<PathBuf>,
 }
@@ -48,6 +50,7 @@ impl Default for PostgresSetup {
             certificate: Certificate::None,
             hba: Vec::new(),
             settings: Vec::new(),
+            place: None,
             programs: None,
         }
     }
@@ -68,14 +71,17 @@ impl Postgres {
         let password = secret::make()?;
         let initdb = programs.path("initdb")?;
         let mut authority = None;
-        let private = Private::start(Kind::Postgres, &programs, |directory, account| {
-            init(&initdb, directory, account, &password, &setup.hba)?;
-            let files = setup.certificate.make(directory, account)?;
-            let recipe =
-                Recipe { arguments: arguments(&setup, directory, files.as_ref()), first: Vec::new() };
-            authority = files.map(|files| files.authority);
-            Ok(recipe)
-        })?;
+        let private =
+            Private::start(Kind::Postgres, &programs, setup.place.as_deref(), |directory, account| {
+                init(&initdb, directory, account, &password, &setup.hba)?;
+                let files = setup.certificate.make(directory, account)?;
+                if let Some(files) = &files {
+                    encrypt(files, directory, account)?;
+                }
+                let recipe = Recipe { arguments: arguments(&setup, directory), first: Vec::new() };
+                authority = files.map(|files| files.authority);
+                Ok(recipe)
+            })?;
         Server::new((Kind::Postgres, programs), private, (USER, &password), authority).map(Self)
     }
 
@@ -91,6 +97,18 @@ impl Postgres {
             None => Self::start(PostgresSetup::default()),
         };
         SHARED.get_or_init(start).as_ref().map_err(Clone::clone)
+    }
+
+    /// Gives it another certificate of the same authority for new connections, or none; sessions that are open go on.
+    /// For a server that was started with one.
+    ///
+    /// # Errors
+    /// [`ServerError::Foreign`], and as [`sql`](Server::sql).
+    pub fn change_certificate(&self, wanted: Certificate) -> Result<(), ServerError> {
+        let is_on = self.ours("change")?.certify(wanted)?;
+        let value = if is_on { "on" } else { "off" };
+        self.sql(&format!("ALTER SYSTEM SET ssl = {value};"))?;
+        self.sql("SELECT pg_reload_conf();").map(drop)
     }
 }
 
@@ -126,8 +144,16 @@ fn init(
     Ok(())
 }
 
+/// Turns TLS on in a file, where it can be changed while the server runs.
+fn encrypt(files: &Files, directory: &Path, account: Account) -> Result<(), ServerError> {
+    let path = Kind::data(directory).join("postgresql.conf");
+    let before = std::fs::read_to_string(&path).map_err(ServerError::machine("read postgresql.conf"))?;
+    let (chain, key) = (files.chain.display(), files.key.display());
+    account.write(&path, &format!("{before}\nssl = on\nssl_cert_file = '{chain}'\nssl_key_file = '{key}'\n"))
+}
+
 /// The arguments of the server, all but the port.
-fn arguments(setup: &PostgresSetup, directory: &Path, tls: Option<&Files>) -> Vec<String> {
+fn arguments(setup: &PostgresSetup, directory: &Path) -> Vec<String> {
     let mut settings = vec![
         ("listen_addresses", "127.0.0.1".to_owned()),
         ("unix_socket_directories", directory.display().to_string()),
@@ -138,11 +164,6 @@ fn arguments(setup: &PostgresSetup, directory: &Path, tls: Option<&Files>) -> Ve
     if !setup.fsync {
         settings
             .extend(["fsync", "synchronous_commit", "full_page_writes"].map(|name| (name, "off".to_owned())));
-    }
-    if let Some(files) = tls {
-        settings.push(("ssl", "on".to_owned()));
-        settings.push(("ssl_cert_file", files.chain.display().to_string()));
-        settings.push(("ssl_key_file", files.key.display().to_string()));
     }
     let settings = settings.iter().map(|(name, value)| (*name, value.as_str()));
     let further = setup.settings.iter().map(|(name, value)| (name.as_str(), value.as_str()));

@@ -13,7 +13,7 @@ use rustix::process::{Pid, Signal};
 use std::os::unix::process::CommandExt;
 
 use crate::{
-    ServerError, account::Account, command, guardian::Guardian, kind::Kind, port, processes,
+    Certificate, ServerError, account::Account, command, guardian::Guardian, kind::Kind, port, processes,
     programs::Programs,
 };
 
@@ -52,15 +52,17 @@ pub(crate) struct Private {
 }
 
 impl Private {
-    /// Makes a directory, lets `prepare` put data into it and starts the server.
+    /// Makes a directory in `place` or among the temporary ones, lets `prepare` put data into it and starts the server.
     pub(crate) fn start(
         kind: Kind,
         programs: &Programs,
+        place: Option<&Path>,
         prepare: impl FnOnce(&Path, Account) -> Result<Recipe, ServerError>,
     ) -> Result<Self, ServerError> {
         let program = programs.path(kind.server())?;
         let prefix = format!("backstop-{}-", kind.server());
-        let made = tempfile::Builder::new().prefix(&prefix).tempdir().and_then(|made| {
+        let place = place.map_or_else(std::env::temp_dir, Path::to_path_buf);
+        let made = tempfile::Builder::new().prefix(&prefix).tempdir_in(place).and_then(|made| {
             let directory = made.path().canonicalize()?;
             Ok((made, directory))
         });
@@ -96,6 +98,11 @@ impl Private {
 
     pub(crate) fn directory(&self) -> &Path {
         &self.directory
+    }
+
+    /// Replaces the files of the certificate; says whether there is one now.
+    pub(crate) fn certify(&self, wanted: Certificate) -> Result<bool, ServerError> {
+        wanted.make(&self.directory, self.account).map(|files| files.is_some())
     }
 
     pub(crate) fn address(&self) -> SocketAddr {

@@ -1,6 +1,6 @@
 //! The steps that take long, for `--deep`.
 //!
-//! They find their tests by name: an integration test called `simulation` or `shuttle`, in any crate.
+//! They find their tests by name: an integration test called `simulation`, `shuttle` or `postgres`, in any crate.
 
 use super::{Checked, Done, Step, demo};
 use crate::args::CiOptions;
@@ -11,10 +11,11 @@ use crate::process;
 const SCHEDULES: &str = "50000";
 
 /// All of them, in order.
-pub(super) const STEPS: [Step; 4] = [
+pub(super) const STEPS: [Step; 5] = [
     Step { title: "release demo", check: demo::release },
     Step { title: "long simulation", check: simulation },
     Step { title: "shuttle", check: shuttle },
+    Step { title: "real faults", check: faults },
     Step { title: "benches build", check: benches },
 ];
 
@@ -30,6 +31,32 @@ fn shuttle(_: CiOptions) -> Checked {
     let mut command = process::cargo();
     command.args(["test", "--workspace", "--test", "shuttle", "--", "--include-ignored"]);
     where_there_is("shuttle", |_| process::run(&mut command))
+}
+
+/// Faults that take long, or a network and mounts of the test's own, which an ordinary test run ignores.
+fn faults(_: CiOptions) -> Checked {
+    let mut command = process::cargo();
+    command.args(["test", "--workspace", "--test", "postgres", "--", "--ignored", "--nocapture"]);
+    if grants_namespaces() {
+        return where_there_is("postgres", |_| process::run(&mut command));
+    }
+    command.args(["--skip", "silence::", "--skip", "disks::"]);
+    match where_there_is("postgres", |_| process::run(&mut command))? {
+        Done::Passed => Ok(Done::Skipped(
+            "in part: this machine grants a test no network and mounts (be root, or allow user namespaces), so PG4 and \
+             PG12 are not proven here"
+                .to_owned(),
+        )),
+        skipped @ Done::Skipped(_) => Ok(skipped),
+    }
+}
+
+/// Whether `backstop_servers::in_namespaces` works here: as root, or with a namespace of users.
+fn grants_namespaces() -> bool {
+    let plain = ["--net", "--mount", "true"];
+    let users = ["--user", "--map-current-user", "--keep-caps"];
+    process::works(process::program("unshare").args(plain))
+        || process::works(process::program("unshare").args(users).args(plain))
 }
 
 fn benches(_: CiOptions) -> Checked {

@@ -1,23 +1,36 @@
 //! Signs a certificate with an authority of its own.
 
-use std::path::{Path, PathBuf};
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+};
 
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
 
 use super::{Certificate, Files};
 use crate::{ServerError, account::Account};
 
-/// Makes a certificate of this kind in `directory`.
+/// Makes a certificate of this kind in `directory`, in place of one that is there.
+///
+/// The authority stays the same, so that clients who trust it can meet another certificate.
 pub(super) fn files(wanted: Certificate, directory: &Path, account: Account) -> Result<Files, ServerError> {
-    let (authority, chain, key) = sign(wanted).map_err(|error| ServerError::Machine {
+    let made = |error: rcgen::Error| ServerError::Machine {
         doing: "make a certificate".to_owned(),
         reason: error.to_string(),
-    })?;
+    };
     let write = |name: &str, text: String| -> Result<PathBuf, ServerError> {
         let path = directory.join(name);
         account.write(&path, &text)?;
         Ok(path)
     };
+    let authority_key = match fs::read_to_string(directory.join(AUTHORITY_KEY)) {
+        Ok(pem) => KeyPair::from_pem(&pem),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => KeyPair::generate(),
+        Err(error) => return Err(ServerError::machine("read the key of an authority")(error)),
+    };
+    let authority_key = authority_key.map_err(made)?;
+    write(AUTHORITY_KEY, authority_key.serialize_pem())?;
+    let (authority, chain, key) = sign(wanted, authority_key).map_err(made)?;
     Ok(Files {
         authority: write("authority.pem", authority)?,
         chain: write("server.pem", chain)?,
@@ -25,9 +38,11 @@ pub(super) fn files(wanted: Certificate, directory: &Path, account: Account) -> 
     })
 }
 
+/// The key of the authority, for the next certificate.
+const AUTHORITY_KEY: &str = "authority.key";
+
 /// Authority, certificate and key as PEM.
-fn sign(wanted: Certificate) -> Result<(String, String, String), rcgen::Error> {
-    let authority_key = KeyPair::generate()?;
+fn sign(wanted: Certificate, authority_key: KeyPair) -> Result<(String, String, String), rcgen::Error> {
     let mut authority = CertificateParams::new(Vec::new())?;
     authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     authority.distinguished_name.push(DnType::CommonName, "authority of a test");
