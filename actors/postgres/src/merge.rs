@@ -120,9 +120,9 @@ impl<S: Shape> Group<S> {
         let is_always_alone = self.shape.is_always_alone();
         let place = if is_always_alone { None } else { self.merger.enter() };
         if is_always_alone || place.is_some() {
-            return self.by_itself(place, call, &request).await;
+            // each way is boxed, so that the other one carries no room for it
+            return Box::pin(self.by_itself(place, call, &request)).await;
         }
-        // boxed, so that those who find a free slot carry no room for it
         Box::pin(self.with_others(call, request)).await
     }
 

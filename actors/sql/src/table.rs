@@ -30,8 +30,7 @@ const PREFIX: &str = "table:";
 #[serde(try_from = "Form")]
 pub struct TableName {
     schema: Option<Box<str>>,
-    /// The tag of its cached rows; behind the prefix the name, so that both are one text.
-    tag: Arc<str>,
+    name: Box<str>,
     /// It came as a text with more parts than two.
     is_too_deep: bool,
 }
@@ -39,7 +38,7 @@ pub struct TableName {
 impl TableName {
     /// Names a table as it stands, whatever its name holds, where statements without a schema find it.
     pub fn plain(name: impl AsRef<str>) -> Self {
-        Self { schema: None, tag: tag(name.as_ref()), is_too_deep: false }
+        Self { schema: None, name: name.as_ref().into(), is_too_deep: false }
     }
 
     /// Names a table of a schema; neither is split.
@@ -50,7 +49,7 @@ impl TableName {
     /// Returns the name without its schema, not quoted.
     #[must_use]
     pub fn name(&self) -> &str {
-        self.tag.get(PREFIX.len()..).unwrap_or_default()
+        &self.name
     }
 
     /// Returns the schema, not quoted; none where the server finds the table by itself.
@@ -61,8 +60,8 @@ impl TableName {
 
     /// The tag of every cached answer that was read from a table of this name, in whatever schema: `orders` and
     /// `shop.orders` may be the same table, so a write to either drops what was read from both.
-    pub(crate) fn tag(&self) -> &Arc<str> {
-        &self.tag
+    pub(crate) fn tag(&self) -> Arc<str> {
+        format!("{PREFIX}{}", self.name).into()
     }
 
     /// The tag of what was read from the table by its full name.
@@ -86,10 +85,6 @@ impl TableName {
             Some((what, _)) => Err(StatementError::Message(format!("{what} has a name that holds a NUL"))),
         }
     }
-}
-
-fn tag(name: &str) -> Arc<str> {
-    format!("{PREFIX}{name}").into()
 }
 
 impl Dialect {
@@ -232,7 +227,7 @@ mod tests {
     #[test]
     fn a_table_has_one_tag_in_whatever_schema_and_one_of_its_full_name() {
         let (short, full) = (TableName::from("orders"), TableName::from("shop.orders"));
-        assert_eq!((&**short.tag(), short.full_tag()), ("table:orders", None));
-        assert_eq!((&**full.tag(), full.full_tag().as_deref()), ("table:orders", Some("table:shop.orders")));
+        assert_eq!((&*short.tag(), short.full_tag()), ("table:orders", None));
+        assert_eq!((&*full.tag(), full.full_tag().as_deref()), ("table:orders", Some("table:shop.orders")));
     }
 }

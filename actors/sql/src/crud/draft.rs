@@ -1,7 +1,5 @@
 //! What a message asks for, apart from its values: the shape, by which its text is remembered.
 
-use std::fmt::Write as _;
-
 use super::{
     filter::{Filter, Node},
     record::Record,
@@ -128,8 +126,8 @@ impl Node {
                 push(out, column);
             }
             Self::Among { column, values } => {
-                // writing to a string cannot fail
-                let _ = write!(out, "in{}", filled(values.len()));
+                out.push_str("in");
+                push_number(out, filled(values.len()));
                 push(out, column);
             }
             Self::Between { column, .. } => tagged(out, "between", column),
@@ -188,11 +186,23 @@ pub(super) fn filled(values: usize) -> usize {
 
 /// Its length in front keeps a name from running into what follows, whatever it holds.
 fn push(out: &mut String, name: &str) {
-    let _ = write!(out, " {}:{name}", name.len());
+    out.push(' ');
+    push_number(out, name.len());
+    out.push(':');
+    out.push_str(name);
+}
+
+/// Without the machinery of `write!`, because it stands on the path of each call.
+fn push_number(out: &mut String, number: usize) {
+    if number >= 10 {
+        push_number(out, number / 10);
+    }
+    out.extend(char::from_digit((number % 10) as u32, 10));
 }
 
 fn push_all(out: &mut String, names: &[Box<str>]) {
-    let _ = write!(out, "[{}", names.len());
+    out.push('[');
+    push_number(out, names.len());
     for name in names {
         push(out, name);
     }

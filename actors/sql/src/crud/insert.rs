@@ -230,7 +230,7 @@ macro_rules! write_message {
             }
 
             fn invalidates(&self, tag: &mut dyn FnMut(&str)) {
-                tag(self.table.tag());
+                tag(&self.table.tag());
             }
         }
     };

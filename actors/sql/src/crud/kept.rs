@@ -41,7 +41,7 @@ impl Kept {
             // writing to a string cannot fail
             let _ = write!(key, " {value:?}");
         }
-        let of_table = [Some(Arc::clone(draft.table.tag())), draft.table.full_tag()];
+        let of_table = [Some(draft.table.tag()), draft.table.full_tag()];
         let tags = self.tags.iter().cloned().chain([Arc::clone(own)]).chain(of_table.into_iter().flatten());
         Some(Sharing::cache(CallKey::new(key), self.ttl.unwrap_or(CACHE_TTL), tags))
     }

@@ -31,6 +31,8 @@ struct Text {
     sql: Sql,
     /// For each placeholder, the value that it takes; none where they come in order.
     slots: Option<Box<[usize]>>,
+    /// The tag of what it makes untrue.
+    invalidates: Option<Arc<str>>,
 }
 
 impl Shapes {
@@ -87,7 +89,7 @@ impl Draft<'_> {
             values.reverse();
         }
         let mut request = Request::with_params(text.sql.clone(), Params::Positional(values));
-        request.invalidates = self.writes().then(|| Arc::clone(self.table.tag()));
+        request.invalidates = text.invalidates.clone();
         Ok(request)
     }
 
@@ -154,7 +156,8 @@ impl Text {
         };
         let slots = values.into_iter().map(slot_of).collect::<Result<Vec<_>, _>>()?;
         let in_order = slots.len() == build.marks && slots.iter().enumerate().all(|(at, slot)| at == *slot);
-        Ok(Self { sql: sql.into(), slots: (!in_order).then(|| slots.into()) })
+        let invalidates = draft.writes().then(|| draft.table.tag());
+        Ok(Self { sql: sql.into(), slots: (!in_order).then(|| slots.into()), invalidates })
     }
 }
 

@@ -14,7 +14,9 @@ use crate::{
 fn pool(table: &Table, reset: bool) -> (Runtime, Pool) {
     let size = PoolConstraints::new(POOL, POOL).unwrap();
     let pooled = PoolOpts::new().with_constraints(size).with_reset_connection(reset);
-    let options = OptsBuilder::from_opts(Opts::from_url(&table.url).unwrap()).pool_opts(pooled);
+    // by default the driver would leave TCP for the server's Unix socket, and the others here do not
+    let options =
+        OptsBuilder::from_opts(Opts::from_url(&table.url).unwrap()).prefer_socket(false).pool_opts(pooled);
     let runtime = stealing();
     let pool = {
         let _inside = runtime.enter();
