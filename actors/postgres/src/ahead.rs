@@ -5,8 +5,8 @@ use std::{
     time::Duration,
 };
 
-use backstop_core::clock;
-use tokio::{runtime::Handle, time::sleep};
+use backstop_core::{clock, local};
+use tokio::time::sleep;
 
 use crate::{lane::Lane, shared::Core};
 
@@ -22,10 +22,7 @@ pub(crate) fn start(core: &Arc<Core>, lane: &Arc<Lane>) {
     if core.options().min_idle == 0 {
         return;
     }
-    let lane = Arc::downgrade(lane);
-    if let Ok(runtime) = Handle::try_current() {
-        runtime.spawn(keep(lane));
-    }
+    local::spawn(keep(Arc::downgrade(lane)));
 }
 
 async fn keep(lane: Weak<Lane>) {

@@ -49,6 +49,9 @@ impl Reported {
 }
 
 /// Drives a connection until it ends or its task is aborted. The permit goes back when the socket is closed.
+///
+/// It runs on the `LocalSet`, as its callers do: from there to the runtime's own tasks and back would be one more look
+/// at the sockets for each answer. So connections are opened by tasks of the `LocalSet` alone.
 pub(crate) fn drive(mut wire: Wire, reported: Arc<Reported>, permit: OwnedSemaphorePermit) -> JoinHandle<()> {
     reported.look(&wire);
     tokio::task::spawn_local(async move {
