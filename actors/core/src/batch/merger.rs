@@ -91,7 +91,7 @@ impl<T: 'static, R: 'static> Merger<T, R> {
             return None;
         }
         state.busy += 1;
-        Some(Place(Slot(Rc::clone(&self.inner))))
+        Some(Place(Slot { inner: Rc::clone(&self.inner), has_begun: true }))
     }
 
     /// Counts the items that wait for a slot.
@@ -110,7 +110,7 @@ impl<T: 'static, R: 'static> Inner<T, R> {
         }
         state.busy += 1;
         drop(state);
-        local::spawn(serve(Slot(Rc::clone(this))));
+        local::spawn(serve(Slot { inner: Rc::clone(this), has_begun: false }));
     }
 
     /// Says whether fewer wait than were answered together just now.
@@ -128,8 +128,9 @@ impl<T: 'static, R: 'static> Inner<T, R> {
 }
 
 /// Works for those who wait until nobody does.
-async fn serve<T: 'static, R: 'static>(slot: Slot<T, R>) {
-    let inner = &slot.0;
+async fn serve<T: 'static, R: 'static>(mut slot: Slot<T, R>) {
+    slot.has_begun = true;
+    let inner = &slot.inner;
     loop {
         for _ in 0..YIELDS {
             if !inner.expects_more() {
@@ -176,14 +177,20 @@ fn answer<R>(ended: Result<Vec<R>, Box<dyn Any + Send>>, replies: Vec<Reply<R>>)
 }
 
 /// One batch after the other under way; its end, whatever it is, lets the next one begin.
-struct Slot<T: 'static, R: 'static>(Rc<Inner<T, R>>);
+struct Slot<T: 'static, R: 'static> {
+    inner: Rc<Inner<T, R>>,
+    /// A task that never began was dropped by a `LocalSet` that has ended, and so would the next one be.
+    has_begun: bool,
+}
 
 impl<T, R> Drop for Slot<T, R> {
     fn drop(&mut self) {
-        let mut state = self.0.state.borrow_mut();
+        let mut state = self.inner.state.borrow_mut();
         state.busy = state.busy.saturating_sub(1);
         drop(state);
-        Inner::next(&self.0);
+        if self.has_begun {
+            Inner::next(&self.inner);
+        }
     }
 }
 
@@ -385,6 +392,24 @@ mod tests {
             }
             assert_eq!(*bench.sizes.borrow(), [4, 4, 4]);
         });
+    }
+
+    #[test]
+    fn the_end_of_the_local_set_ends_work_and_calls() {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
+        let (tasks, runtime) = (LocalSet::new(), runtime.unwrap());
+        let (dropped, calls) = tasks.block_on(&runtime, async {
+            let bench = bench(1, 2);
+            local::attach();
+            let calls: Vec<_> = (0..7).map(|item| bench.call(item)).collect();
+            settle().await;
+            (bench.dropped, calls)
+        });
+        drop(tasks);
+        assert_eq!(dropped.get(), 1);
+        for call in calls {
+            assert!(runtime.block_on(call).unwrap_err().is_cancelled());
+        }
     }
 
     #[test]
