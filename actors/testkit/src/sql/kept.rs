@@ -21,20 +21,21 @@ use super::{Lane, SqlSubject, three};
 use crate::lane::{LONG, lane};
 
 /// A lane behind its policies, as the supervisor runs it.
-struct Guarded<S> {
-    db: S,
-    guard: Arc<Guard>,
+#[derive(Debug)]
+pub struct Guarded<S> {
+    pub db: S,
+    pub guard: Arc<Guard>,
 }
 
 impl<S: SqlSubject> Guarded<S> {
-    async fn new() -> Self {
+    pub async fn new() -> Self {
         let guard = Guard::new("users".into(), Policy::default(), Arc::new(EventRing::new(16))).unwrap();
         let own = Self { db: three().await, guard };
         assert_eq!(own.age().await, 36);
         own
     }
 
-    async fn ask<M: Message>(&self, message: M) -> Result<M::Reply, CallError>
+    pub async fn ask<M: Message>(&self, message: M) -> Result<M::Reply, CallError>
     where
         Lane<S>: Serve<M>,
     {
@@ -44,13 +45,13 @@ impl<S: SqlSubject> Guarded<S> {
     }
 
     /// Ada's age, by a read that may be answered from the cache.
-    async fn age(&self) -> i64 {
+    pub async fn age(&self) -> i64 {
         let read = SelectOne::new("users", ("id", 1)).columns(["age"]).cache_key("user:1").tag("ages");
         self.ask(read.typed::<i64>()).await.unwrap().unwrap()
     }
 
     /// Changes it behind the back of the cache.
-    async fn change(&self, age: i64) {
+    pub async fn change(&self, age: i64) {
         self.db.run(format!("UPDATE users SET age = {age} WHERE id = 1")).await;
     }
 

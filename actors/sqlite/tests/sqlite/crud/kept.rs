@@ -1,17 +1,8 @@
 //! Answers with a cache key, and the writes that make them stale.
 
-use std::{rc::Rc, sync::Arc};
+use std::rc::Rc;
 
-use backstop_core::{
-    backend::Serve,
-    call::{CallContext, Deadline, OpId},
-    error::{CallError, Executed},
-    event::EventRing,
-    guard::Guard,
-    message::Message,
-    operation::Wire as _,
-    policy::Policy,
-};
+use backstop_core::{error::Executed, operation::Wire as _};
 use backstop_sqlite::{
     Sqlite,
     sql::{
@@ -19,48 +10,17 @@ use backstop_sqlite::{
         crud::{Filter, InsertOne, SelectOne, UpdateOne},
     },
 };
-use backstop_testkit::sql::three;
+use backstop_testkit::sql::Guarded;
 use serde_json::json;
 
-use crate::support::{Db, LONG, lane};
+use crate::support::{Db, lane};
 
-/// A lane behind its policies, as the supervisor runs it.
-struct Guarded {
-    db: Db,
-    guard: Arc<Guard>,
-}
-
-impl Guarded {
-    async fn new() -> Self {
-        let events = Arc::new(EventRing::new(16));
-        Self { db: three().await, guard: Guard::new("users".into(), Policy::default(), events).unwrap() }
-    }
-
-    async fn ask<M: Message>(&self, message: M) -> Result<M::Reply, CallError>
-    where
-        Sqlite: Serve<M>,
-    {
-        let call = CallContext::new(OpId::next(), Deadline::after(LONG));
-        let class = message.class();
-        self.guard.run(&*self.db.lane, &message, &call, class).await
-    }
-
-    /// The age of user 1, by a read that may be answered from the cache.
-    async fn age(&self) -> i64 {
-        let read = SelectOne::new("users", ("id", 1)).columns(["age"]).cache_key("user:1").tag("ages");
-        self.ask(read.typed::<i64>()).await.unwrap().unwrap()
-    }
-
-    /// Changes the row behind the back of the cache.
-    async fn change(&self, age: i64) {
-        self.ask(Execute::new("UPDATE users SET age = ? WHERE id = 1").bind(age)).await.unwrap();
-    }
-}
+type Users = Guarded<Db>;
 
 #[test]
 fn a_cache_key_keeps_an_answer_until_one_of_its_tags_is_dropped() {
     lane(async {
-        let users = Guarded::new().await;
+        let users = Users::new().await;
         assert_eq!(users.age().await, 36);
         users.change(40).await;
         assert_eq!(users.age().await, 36, "the answer was not kept");
@@ -80,7 +40,7 @@ fn a_cache_key_keeps_an_answer_until_one_of_its_tags_is_dropped() {
 #[test]
 fn a_write_drops_cached_rows_of_its_table_and_one_that_is_rolled_back_does_not() {
     lane(async {
-        let users = Guarded::new().await;
+        let users = Users::new().await;
         assert_eq!(users.age().await, 36);
         users.change(40).await;
         let wide = UpdateOne::new("users", Filter::gt("id", 0), [("age", 1)]);
@@ -107,7 +67,7 @@ fn a_write_drops_cached_rows_of_its_table_and_one_that_is_rolled_back_does_not()
 #[test]
 fn a_write_is_not_seen_as_stale_before_its_commit() {
     lane(async {
-        let users = Rc::new(Guarded::new().await);
+        let users = Rc::new(Users::new().await);
         assert_eq!(users.age().await, 36);
         let hold = users.db.hold_writer().await;
         let writer = Rc::clone(&users);
@@ -131,7 +91,7 @@ fn a_write_is_not_seen_as_stale_before_its_commit() {
 #[test]
 fn a_read_by_name_is_kept_too() {
     lane(async {
-        let users = Guarded::new().await;
+        let users = Users::new().await;
         let read = || {
             let arguments =
                 json!({"table": "users", "where": {"id": 1}, "columns": ["age"], "cache_key": "user:1"});
