@@ -134,7 +134,7 @@ impl Pool {
             Some(first) if first.lane == self.number => self.freed.notify_one(),
             Some(first) => {
                 let waited_long = now.saturating_duration_since(first.since) >= HAND_OVER_AFTER;
-                if self.is_anothers(waited_long) {
+                if self.is_anothers(first.lane, waited_long) {
                     self.take_idle(None).into_iter().for_each(Session::retire);
                 } else {
                     self.freed.notify_one();
@@ -146,12 +146,18 @@ impl Pool {
     /// Says whether another lane, whose call waits, is to have a connection of this one.
     ///
     /// A lane keeps its share while calls of its own wait, or two busy lanes would open and close connections for
-    /// each other all the time.
-    fn is_anothers(&self, waited_long: bool) -> bool {
+    /// each other all the time. What it has beyond goes at once to one that has less.
+    fn is_anothers(&self, other: u64, waited_long: bool) -> bool {
         let share = self.core.share();
+        let lacks = self.core.open_in(other) < share;
         let book = self.book.lock();
         let has_more = book.open > share;
-        if book.waiting == 0 { has_more || waited_long } else { has_more && waited_long }
+        if book.waiting == 0 { has_more || waited_long } else { has_more && (lacks || waited_long) }
+    }
+
+    /// Counts the connections that are open or being opened.
+    pub(crate) fn open(&self) -> usize {
+        self.book.lock().open
     }
 
     /// Closes an idle connection for another lane; `false` where none can be spared.

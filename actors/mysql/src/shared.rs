@@ -150,6 +150,12 @@ impl Core {
         self.options.cap() / lanes.max(1)
     }
 
+    /// Counts the connections of a lane.
+    pub(crate) fn open_in(&self, lane: u64) -> usize {
+        let lanes: Vec<_> = self.lanes.lock().iter().filter_map(Weak::upgrade).collect();
+        lanes.iter().find(|other| other.number() == lane).map_or(0, |other| other.open())
+    }
+
     /// Finds who waits longest.
     pub(crate) fn first_waiting(&self) -> Option<Ticket> {
         if self.waiting() == 0 {

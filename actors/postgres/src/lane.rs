@@ -329,11 +329,14 @@ impl Lane {
     /// Says whether another lane is to have a connection that comes back here.
     ///
     /// A lane keeps its share while calls of its own wait, or two busy lanes would open and close connections for
-    /// each other all the time.
+    /// each other all the time. What it has beyond goes at once to one that has less.
     fn belongs_to_another(&self, now: Instant) -> bool {
         let Some(since) = self.core.other_waits_since(self.id) else { return false };
         let has_more = self.has_more_than_its_share();
         let waited_long = now.saturating_duration_since(since) >= HAND_OVER_AFTER;
+        if has_more && self.core.one_below_its_share_waits(self.id) {
+            return true;
+        }
         match *self.head_since.lock() {
             None if self.waiting.load(Relaxed) == 0 => has_more || waited_long,
             ours => has_more && waited_long && ours.is_none_or(|ours| ours > since),
@@ -341,7 +344,12 @@ impl Lane {
     }
 
     fn has_more_than_its_share(&self) -> bool {
-        self.pool.status().size + self.pool.manager().ready() > self.core.share()
+        self.size() > self.core.share()
+    }
+
+    /// Connections that are open or being opened.
+    pub(crate) fn size(&self) -> usize {
+        self.pool.status().size + self.pool.manager().ready()
     }
 
     /// Says whether a call waits for a connection, here or in another lane.

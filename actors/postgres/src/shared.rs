@@ -133,6 +133,14 @@ impl Core {
         hungry.iter().filter(|other| other.lane != lane).map(|other| other.since).min()
     }
 
+    /// Says whether a call waits in another lane that has less than its share.
+    pub(crate) fn one_below_its_share_waits(&self, lane: usize) -> bool {
+        let share = self.share();
+        let hungry: Vec<usize> = self.hungry.lock().iter().map(|hungry| hungry.lane).collect();
+        let lanes: Vec<_> = self.lanes.lock().iter().filter_map(Weak::upgrade).collect();
+        lanes.iter().any(|other| other.id() != lane && hungry.contains(&other.id()) && other.size() < share)
+    }
+
     pub(crate) fn schema(&self) -> u64 {
         self.schema.load(Relaxed)
     }
